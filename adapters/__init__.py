@@ -1,0 +1,1 @@
+"""The agency side: what a document-management system runs or calls."""

@@ -1,0 +1,1 @@
+"""The electronic document interchange axis: the hub."""

@@ -1,0 +1,1 @@
+"""XSD files as data, with their catalogue."""

@@ -1,0 +1,1 @@
+"""Signatures, certificates and timestamps; imports nothing else of this project."""
