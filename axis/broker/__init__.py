@@ -1,0 +1,1 @@
+"""RabbitMQ: topology, consumer and publisher. `axis.broker.wire` is the AMQP contract that stations share."""

@@ -1,0 +1,181 @@
+"""
+The directory: organs, their codes, stations, delegations and bound certificates, as one immutable snapshot.
+
+Routing and verification are pure functions of a snapshot, so a verdict can be repeated with the version it names.
+Codes are looked up in their normal form (`axis.edxml.organ_code.normal`); the text as written stays with the delivery.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum, unique
+
+from axis.core.model import Channel, Digest, OrganNumber, SignaturePolicy, StationId, StationState
+
+
+@unique
+class Readiness(StrEnum):
+    """LR-09: how far an organ can exchange electronically."""
+
+    NOT_CONNECTED = "not_connected"
+    RECEIVE_ONLY = "receive_only"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Organ:
+    """An addressable body."""
+
+    number: OrganNumber
+    code: str
+    """The code it is shown under, as registered."""
+    name: str
+    kind: str
+    """`ministry`, `government_agency`, `province`, `party`, `unit` …: data, not logic."""
+    parent: OrganNumber | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    successor: OrganNumber | None = None
+    terminate_here: bool = False
+    """Documents to any organ below are delivered to this one (QĐ28 Art. 21.2: Ministry of National Defence)."""
+
+    def is_open(self, at: datetime) -> bool:
+        """Whether the organ exists at `at`."""
+        return (self.valid_from is None or self.valid_from <= at) and (
+            self.valid_to is None or at < self.valid_to
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """A connected system and what it may do."""
+
+    id: StationId
+    name: str
+    state: StationState
+    channel: Channel
+    policy: SignaturePolicy
+    inline_bytes: int
+    """Largest payload that travels inside an AMQP delivery to this station."""
+    window: int
+    """Most consignments in its inbox that are not yet acknowledged."""
+    secret: str
+    """Queue-name suffix of 16 characters; known to the axis and the station only."""
+    refuses_unpassed: bool = False
+    """A receiver that takes only documents whose signature passed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delegation:
+    """`station` speaks for `organ`, and for everything below it if `subtree`."""
+
+    station: StationId
+    organ: OrganNumber
+    subtree: bool
+    valid_from: datetime
+    valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundCertificate:
+    """A certificate that may sign for an organ (strict rule 28): never by name text, always by key or issuer + serial."""
+
+    organ: OrganNumber
+    fingerprint: Digest
+    """SHA-256 of the certificate (DER)."""
+    spki: Digest
+    """SHA-256 of its SubjectPublicKeyInfo (DER)."""
+    issuer: str
+    serial: str
+    valid_from: datetime
+    valid_to: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def holds(self, at: datetime) -> bool:
+        """Whether the binding is in force at `at`."""
+        return (
+            self.valid_from <= at
+            and (self.valid_to is None or at < self.valid_to)
+            and (self.revoked_at is None or at < self.revoked_at)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """One version of everything routing and verification need to know."""
+
+    version: int
+    organs: Mapping[OrganNumber, Organ]
+    codes: Mapping[str, tuple[OrganNumber, ...]]
+    """Normal form of a code -> organs that have or had it, newest first."""
+    stations: Mapping[StationId, Station]
+    delegations: Mapping[OrganNumber, tuple[Delegation, ...]]
+    certificates: Mapping[OrganNumber, tuple[BoundCertificate, ...]]
+    released: frozenset[Digest] = field(default_factory=frozenset)
+    """Digests two operators released from a secrecy hit."""
+
+    def by_code(self, code: str, *, at: datetime) -> Organ | None:
+        """The organ that has the code (normal form) at `at`, else one that had it, else None."""
+        found = [self.organs[number] for number in self.codes.get(code, ())]
+        return next((organ for organ in found if organ.is_open(at)), found[0] if found else None)
+
+    def ancestry(self, number: OrganNumber) -> Iterator[Organ]:
+        """The organ, its parent, and so on to level 1; bounded, so that a loop in bad data ends."""
+        current: OrganNumber | None = number
+        for _ in range(16):
+            if current is None:
+                return
+            organ = self.organs[current]
+            yield organ
+            current = organ.parent
+
+    def successor(self, organ: Organ, *, at: datetime) -> Organ | None:
+        """The open organ at the end of the chain of successors, or None."""
+        for _ in range(16):
+            if organ.is_open(at):
+                return organ
+            if organ.successor is None:
+                return None
+            organ = self.organs[organ.successor]
+        return None
+
+    def station_of(self, number: OrganNumber, *, at: datetime) -> Station | None:
+        """The station that receives for the organ: its own, else the nearest delegated sub-tree above it."""
+        for distance, organ in enumerate(self.ancestry(number)):
+            for delegation in self.delegations.get(organ.number, ()):
+                if (distance == 0 or delegation.subtree) and _in_force(delegation, at):
+                    return self.stations[delegation.station]
+        return None
+
+    def speaks_for(self, station: StationId, number: OrganNumber, *, at: datetime) -> bool:
+        """Whether the station may send for the organ (LR-58)."""
+        return any(
+            delegation.station == station
+            and (distance == 0 or delegation.subtree)
+            and _in_force(delegation, at)
+            for distance, organ in enumerate(self.ancestry(number))
+            for delegation in self.delegations.get(organ.number, ())
+        )
+
+    def bound(self, number: OrganNumber, *, at: datetime) -> tuple[BoundCertificate, ...]:
+        """Certificates that may sign for the organ at `at`."""
+        return tuple(one for one in self.certificates.get(number, ()) if one.holds(at))
+
+    def nearest(self, code: str, *, most: int = 3) -> tuple[Organ, ...]:
+        """Organs whose codes look like a mistyped `code`, best first."""
+        close = difflib.get_close_matches(
+            code, self.codes.keys() if len(self.codes) < 20_000 else self._root(code), n=most
+        )
+        return tuple(self.organs[self.codes[one][0]] for one in close)
+
+    def _root(self, code: str) -> Iterable[str]:
+        # Comparing with 120,000 codes takes seconds; the right one nearly always shares its last or first group.
+        ends = (code[-3:], code[:3])
+        return [one for one in self.codes if one.endswith(ends[0]) or one.startswith(ends[1])][:20_000]
+
+
+def _in_force(delegation: Delegation, at: datetime) -> bool:
+    return delegation.valid_from <= at and (delegation.valid_to is None or at < delegation.valid_to)

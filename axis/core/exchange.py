@@ -1,0 +1,618 @@
+"""
+What the axis and a station say to each other, whichever channel carries it.
+
+AMQP and HTTP carry the same JSON: `axis.broker.wire` and `axis.web.wire` only add names, headers and paths.
+docs/connect.md describes every shape for programmers of other languages. Readers here take hostile input:
+anything unexpected is a `BadMessage` that names the member.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from typing import Any
+
+from axis.core.events import JSON
+from axis.core.model import (
+    ConsignmentId,
+    DeliveryId,
+    DeliveryState,
+    Digest,
+    DocumentKey,
+    Kind,
+    Lane,
+    LegalValue,
+    Owner,
+    StationId,
+    SubmissionId,
+    SubmissionState,
+    Tier,
+    iso,
+)
+from axis.core.reasons import REASONS, Cause, Detail, ReasonCode
+
+MAX_ACKS = 1_000
+"""Most acknowledgements in one message."""
+
+
+class BadMessage(ValueError):
+    """A message that does not have the shape of the contract; `path` names the member."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+        self.problem = problem
+
+
+# --- what the axis answers to a submission ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A warning or remark on an accepted message: stable code, where, in both languages."""
+
+    code: str
+    path: str
+    vi: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryLine:
+    """One receiver of a document, as the sender is told of it."""
+
+    delivery: DeliveryId
+    code: str
+    """As written in `To`."""
+    name: str
+    state: DeliveryState
+    reason: ReasonCode | None = None
+    at: datetime | None = None
+    """When the state was reached."""
+    status: str | None = None
+    """The receiver's last shown status code, such as `03`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSignature:
+    """
+    One signature over the Merkle root of a batch of records (RFC 9162 hashing); `path` leads from the leaf to `root`.
+
+    What is signed is defined in `signing.receipts`.
+    """
+
+    index: int
+    size: int
+    path: tuple[str, ...]
+    root: str
+    key: str
+    """Key name, `<origin>+<8 hex digits>` as in C2SP signed notes."""
+    signature: str
+    """Base64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Signed evidence of an event; `proof` (C2SP tlog-proof) is added after the next checkpoint."""
+
+    record: str
+    """The canonical record, as text."""
+    batch: BatchSignature
+    proof: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a submission."""
+
+    submission: SubmissionId
+    state: SubmissionState
+    message_id: str
+    digest: Digest
+    at: datetime
+    """When the axis received it: the legal time of sending (LR-29), unchanged by a hold."""
+    headline_vi: str
+    headline_en: str
+    """What a clerk must know first."""
+    document: DocumentKey | None = None
+    causes: tuple[Cause, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    deliveries: tuple[DeliveryLine, ...] = ()
+    next_try: datetime | None = None
+    """For a hold: when the axis tries again."""
+    receipt: Receipt | None = None
+
+    @property
+    def reason(self) -> ReasonCode | None:
+        """The first cause, which gives the answer its code."""
+        return self.causes[0].code if self.causes else None
+
+
+# --- what a station receives --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRef:
+    """One delivery inside a consignment."""
+
+    delivery: DeliveryId
+    code: str
+    """Receiving organ's code as the sender wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consignment:
+    """One message for one station: the header of a document or status; the bytes travel inside or by digest."""
+
+    consignment: ConsignmentId
+    document: DocumentKey
+    kind: Kind
+    lane: Lane
+    digest: Digest
+    size: int
+    tier: Tier
+    value: LegalValue
+    report: Digest | None
+    """Digest of the signed verification report."""
+    attempt: int
+    deliveries: tuple[DeliveryRef, ...]
+    """At most `MAX_REFS` of them in an AMQP header; `deliveries_total` says how many there are."""
+    deliveries_total: int
+    notices: tuple[Notice, ...] = ()
+    sent_at: datetime
+    """When the axis accepted it."""
+
+
+@unique
+class Outcome(StrEnum):
+    """What a station says of a delivery."""
+
+    FETCHED = "fetched"
+    DONE = "done"
+    FAIL = "fail"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """One statement of a station about one delivery."""
+
+    delivery: DeliveryId
+    outcome: Outcome
+    reason: str = ""
+    """For `fail`: what went wrong, for people; at most 500 characters."""
+
+
+@unique
+class Ask(StrEnum):
+    """What a station asks of the axis over AMQP, where there is no HTTP request for it."""
+
+    RESYNC = "resync"
+    WHERE_IS = "where_is"
+    REPORT = "report"
+    CONSIGNMENT = "consignment"
+    PAYLOAD = "payload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StationMessage:
+    """The body of one message on `axis.ack`, or of `POST /acks`."""
+
+    acks: tuple[Ack, ...] = ()
+    ask: Ask | None = None
+    document: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedEntry:
+    """A later event of a station's documents, in the order of the log."""
+
+    index: int
+    """Leaf index in the log; `GET /events?after=` continues behind it."""
+    record: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Where a document stands, per receiver."""
+
+    document: DocumentKey
+    document_id: str
+    state: SubmissionState
+    deliveries: tuple[DeliveryLine, ...]
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def cause_json(cause: Cause) -> dict[str, JSON]:
+    """A cause with its texts, for programs and people."""
+    reason = REASONS[cause.code]
+    return {
+        "code": cause.code.value,
+        "owner": reason.owner.value,
+        "vi": reason.vi,
+        "en": reason.en,
+        "next": {"vi": reason.next_vi, "en": reason.next_en},
+        "details": [{"path": one.path, "vi": one.vi, "en": one.en} for one in cause.details],
+    }
+
+
+def _line_json(line: DeliveryLine) -> dict[str, JSON]:
+    return {
+        "delivery": line.delivery,
+        "code": line.code,
+        "name": line.name,
+        "state": line.state.value,
+        "reason": line.reason.value if line.reason else None,
+        "at": iso(line.at) if line.at else None,
+        "status": line.status,
+    }
+
+
+def receipt_json(receipt: Receipt) -> dict[str, JSON]:
+    """A receipt as the small file a station keeps."""
+    batch = receipt.batch
+    return {
+        "record": receipt.record,
+        "batch": {
+            "index": batch.index,
+            "size": batch.size,
+            "path": list(batch.path),
+            "root": batch.root,
+            "key": batch.key,
+            "signature": batch.signature,
+        },
+        "proof": receipt.proof,
+    }
+
+
+def answer_json(answer: Answer) -> dict[str, JSON]:
+    """The body of a receipt message and of a 202."""
+    return {
+        "type": "receipt",
+        "submission": answer.submission,
+        "state": answer.state.value,
+        "message_id": answer.message_id,
+        "digest": answer.digest,
+        "at": iso(answer.at),
+        "headline": {"vi": answer.headline_vi, "en": answer.headline_en},
+        "document": answer.document,
+        "causes": [cause_json(one) for one in answer.causes],
+        "notices": [_notice_json(one) for one in answer.notices],
+        "deliveries": [_line_json(one) for one in answer.deliveries],
+        "next_try": iso(answer.next_try) if answer.next_try else None,
+        "receipt": receipt_json(answer.receipt) if answer.receipt else None,
+    }
+
+
+def _notice_json(notice: Notice) -> dict[str, JSON]:
+    return {"code": notice.code, "path": notice.path, "vi": notice.vi, "en": notice.en}
+
+
+def consignment_json(one: Consignment) -> dict[str, JSON]:
+    """An inbox line."""
+    return {
+        "consignment": one.consignment,
+        "document": one.document,
+        "kind": one.kind.value,
+        "lane": one.lane.value,
+        "digest": one.digest,
+        "size": one.size,
+        "tier": one.tier.value,
+        "value": one.value.value,
+        "report": one.report,
+        "attempt": one.attempt,
+        "deliveries": [{"delivery": ref.delivery, "code": ref.code} for ref in one.deliveries],
+        "deliveries_total": one.deliveries_total,
+        "notices": [_notice_json(notice) for notice in one.notices],
+        "sent_at": iso(one.sent_at),
+    }
+
+
+def station_message_json(message: StationMessage) -> dict[str, JSON]:
+    """What a station sends on `axis.ack` or `POST /acks`."""
+    body: dict[str, JSON] = {}
+    if message.acks:
+        body["acks"] = [
+            {
+                "delivery": ack.delivery,
+                "outcome": ack.outcome.value,
+                **({"reason": ack.reason} if ack.reason else {}),
+            }
+            for ack in message.acks
+        ]
+    if message.ask:
+        body["ask"] = message.ask.value
+    if message.document is not None:
+        body["document"] = message.document
+    return body
+
+
+def whereabouts_json(where: Whereabouts) -> dict[str, JSON]:
+    """Answer to `where_is`."""
+    return {
+        "type": "where_is",
+        "document": where.document,
+        "document_id": where.document_id,
+        "state": where.state.value,
+        "deliveries": [_line_json(line) for line in where.deliveries],
+    }
+
+
+def feed_json(entry: FeedEntry) -> dict[str, JSON]:
+    """One line of the event feed."""
+    return {"type": "event", "index": entry.index, "record": entry.record}
+
+
+def dump(body: Mapping[str, JSON]) -> bytes:
+    """UTF-8 JSON for the wire."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def load(body: bytes) -> Mapping[str, Any]:
+    """
+    The JSON object in `body`.
+
+    Raises:
+        BadMessage: not UTF-8, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as problem:
+        raise BadMessage("$", "not JSON") from problem
+    if not isinstance(value, dict):
+        raise BadMessage("$", "not an object")
+    return value
+
+
+def _member(body: Mapping[str, Any], name: str, kind: type) -> Any:
+    value = body.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise BadMessage(name, f"{kind.__name__} expected")
+    return value
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    return str(_member(body, name, str))
+
+
+def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
+    return None if body.get(name) is None else _text(body, name)
+
+
+def _time(body: Mapping[str, Any], name: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(_text(body, name))
+    except ValueError as problem:
+        raise BadMessage(name, "not a time") from problem
+    if at.tzinfo is None:
+        raise BadMessage(name, "a time without zone")
+    return at
+
+
+def _objects(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    value = body.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise BadMessage(name, "a list of objects expected")
+    return value
+
+
+def read_station_message(body: bytes) -> StationMessage:
+    """
+    What a station says.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    value = load(body)
+    acks = _objects(value, "acks")
+    if len(acks) > MAX_ACKS:
+        raise BadMessage("acks", f"more than {MAX_ACKS}")
+    ask = _optional_text(value, "ask")
+    if ask is not None and ask not in set(Ask):
+        raise BadMessage("ask", f"one of {', '.join(Ask)} expected")
+    if not acks and ask is None:
+        raise BadMessage("$", "neither acks nor ask")
+    return StationMessage(
+        acks=tuple(_read_ack(one) for one in acks),
+        ask=Ask(ask) if ask is not None else None,
+        document=_optional_text(value, "document"),
+    )
+
+
+def _read_ack(value: Mapping[str, Any]) -> Ack:
+    outcome = _text(value, "outcome")
+    if outcome not in set(Outcome):
+        raise BadMessage("outcome", f"one of {', '.join(Outcome)} expected")
+    return Ack(
+        delivery=DeliveryId(_text(value, "delivery")[:40]),
+        outcome=Outcome(outcome),
+        reason=(_optional_text(value, "reason") or "")[:500],
+    )
+
+
+def _read_notice(value: Mapping[str, Any]) -> Notice:
+    return Notice(
+        code=_text(value, "code"), path=_text(value, "path"), vi=_text(value, "vi"), en=_text(value, "en")
+    )
+
+
+def _read_line(value: Mapping[str, Any]) -> DeliveryLine:
+    reason = _optional_text(value, "reason")
+    return DeliveryLine(
+        delivery=DeliveryId(_text(value, "delivery")),
+        code=_text(value, "code"),
+        name=_text(value, "name"),
+        state=DeliveryState(_text(value, "state")),
+        reason=ReasonCode(reason) if reason else None,
+        at=_time(value, "at") if value.get("at") else None,
+        status=_optional_text(value, "status"),
+    )
+
+
+def read_receipt(value: Mapping[str, Any]) -> Receipt:
+    """
+    A receipt from its JSON; nothing is verified here, see `signing.receipts.verify_receipt`.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    batch = _member(value, "batch", dict)
+    path = batch.get("path")
+    if not isinstance(path, list) or not all(isinstance(one, str) for one in path):
+        raise BadMessage("batch.path", "a list of texts expected")
+    return Receipt(
+        record=_text(value, "record"),
+        batch=BatchSignature(
+            index=_member(batch, "index", int),
+            size=_member(batch, "size", int),
+            path=tuple(path),
+            root=_text(batch, "root"),
+            key=_text(batch, "key"),
+            signature=_text(batch, "signature"),
+        ),
+        proof=_optional_text(value, "proof"),
+    )
+
+
+def read_answer(value: Mapping[str, Any]) -> Answer:
+    """
+    The station's reading of an answer.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    headline = _member(value, "headline", dict)
+    try:
+        return Answer(
+            submission=SubmissionId(_text(value, "submission")),
+            state=SubmissionState(_text(value, "state")),
+            message_id=_text(value, "message_id"),
+            digest=Digest(_text(value, "digest")),
+            at=_time(value, "at"),
+            headline_vi=_text(headline, "vi"),
+            headline_en=_text(headline, "en"),
+            document=DocumentKey(_text(value, "document")) if value.get("document") else None,
+            causes=tuple(_read_cause(one) for one in _objects(value, "causes")),
+            notices=tuple(_read_notice(one) for one in _objects(value, "notices")),
+            deliveries=tuple(_read_line(one) for one in _objects(value, "deliveries")),
+            next_try=_time(value, "next_try") if value.get("next_try") else None,
+            receipt=read_receipt(_member(value, "receipt", dict)) if value.get("receipt") else None,
+        )
+    except BadMessage:
+        raise
+    except ValueError as problem:
+        raise BadMessage("$", str(problem)) from problem
+
+
+def _read_cause(value: Mapping[str, Any]) -> Cause:
+    return Cause(
+        code=ReasonCode(_text(value, "code")),
+        details=tuple(
+            Detail(path=_text(one, "path"), vi=_text(one, "vi"), en=_text(one, "en"))
+            for one in _objects(value, "details")
+        ),
+    )
+
+
+def read_consignment(value: Mapping[str, Any]) -> Consignment:
+    """
+    The station's reading of an inbox line.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    try:
+        return Consignment(
+            consignment=ConsignmentId(_text(value, "consignment")),
+            document=DocumentKey(_text(value, "document")),
+            kind=Kind(_text(value, "kind")),
+            lane=Lane(_text(value, "lane")),
+            digest=Digest(_text(value, "digest")),
+            size=_member(value, "size", int),
+            tier=Tier(_text(value, "tier")),
+            value=LegalValue(_text(value, "value")),
+            report=Digest(_text(value, "report")) if value.get("report") else None,
+            attempt=_member(value, "attempt", int),
+            deliveries=tuple(
+                DeliveryRef(delivery=DeliveryId(_text(one, "delivery")), code=_text(one, "code"))
+                for one in _objects(value, "deliveries")
+            ),
+            deliveries_total=_member(value, "deliveries_total", int),
+            notices=tuple(_read_notice(one) for one in _objects(value, "notices")),
+            sent_at=_time(value, "sent_at"),
+        )
+    except BadMessage:
+        raise
+    except ValueError as problem:
+        raise BadMessage("$", str(problem)) from problem
+
+
+def read_whereabouts(value: Mapping[str, Any]) -> Whereabouts:
+    """
+    The station's reading of `where_is`.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    try:
+        return Whereabouts(
+            document=DocumentKey(_text(value, "document")),
+            document_id=_text(value, "document_id"),
+            state=SubmissionState(_text(value, "state")),
+            deliveries=tuple(_read_line(one) for one in _objects(value, "deliveries")),
+        )
+    except BadMessage:
+        raise
+    except ValueError as problem:
+        raise BadMessage("$", str(problem)) from problem
+
+
+def read_feed(value: Mapping[str, Any]) -> FeedEntry:
+    """
+    The station's reading of one event.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    return FeedEntry(index=_member(value, "index", int), record=_text(value, "record"))
+
+
+__all__ = [
+    "MAX_ACKS",
+    "Ack",
+    "Answer",
+    "Ask",
+    "BadMessage",
+    "BatchSignature",
+    "Consignment",
+    "DeliveryLine",
+    "DeliveryRef",
+    "FeedEntry",
+    "Notice",
+    "Outcome",
+    "Owner",
+    "Receipt",
+    "StationId",
+    "StationMessage",
+    "Whereabouts",
+    "answer_json",
+    "cause_json",
+    "consignment_json",
+    "dump",
+    "feed_json",
+    "load",
+    "read_answer",
+    "read_consignment",
+    "read_feed",
+    "read_receipt",
+    "read_station_message",
+    "read_whereabouts",
+    "receipt_json",
+    "station_message_json",
+    "whereabouts_json",
+]

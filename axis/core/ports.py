@@ -1,0 +1,180 @@
+"""
+Where the axis touches the world: one Protocol per kind of I/O, implemented in `axis.ledger`, `axis.broker` and
+`axis.bootstrap`. Everything else is pure and is called directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum, unique
+from pathlib import Path
+from typing import Protocol
+
+from axis.core.exchange import Answer, Consignment, FeedEntry, Receipt
+from axis.core.model import ConsignmentId, Digest, DocumentKey, Lane, StationId
+
+
+class Clock(Protocol):
+    """The only reader of the time."""
+
+    def now(self) -> datetime:
+        """Aware, in any zone; records show Vietnam time."""
+        ...
+
+
+class Ids(Protocol):
+    """The only source of ids."""
+
+    def new(self, at: datetime) -> str:
+        """A fresh time-ordered id for the moment `at`."""
+        ...
+
+
+class Blobs(Protocol):
+    """
+    Payloads by SHA-256, each stored once.
+
+    A crash at any moment leaves either the whole blob or none: temporary file, fsync, rename, fsync of the folder.
+    Raises `ServiceUnavailable` when the disk does not take the bytes.
+    """
+
+    async def put(self, payloads: Sequence[bytes | Path]) -> Sequence[Digest]:
+        """
+        Store each payload (bytes, or a finished file that is moved in) and return the digests in order.
+        When this returns, the bytes survive a power cut.
+        """
+        ...
+
+    async def read(self, digest: Digest) -> bytes:
+        """The whole payload. Raises `NotFound`."""
+        ...
+
+    def stream(self, digest: Digest, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """The payload in pieces, from `start` to before `end`. Raises `NotFound`."""
+        ...
+
+    async def size(self, digest: Digest) -> int | None:
+        """Size in bytes, or None when there is no such blob."""
+        ...
+
+    def path(self, digest: Digest) -> Path:
+        """Where the finished blob lies, for readers that need a file."""
+        ...
+
+    async def remove(self, digests: Sequence[Digest]) -> None:
+        """Delete; a missing blob is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingConsignment:
+    """A consignment on its way into a station's queue."""
+
+    station: StationId
+    secret: str
+    message_id: str
+    """Unique per publish and attempt; never reused, whatever happens to the first."""
+    header: Consignment
+    body: bytes | None
+    """The payload, or None when the station fetches it by digest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingAnswer:
+    """A receipt for a submission, on its way into the station's `receipts` queue."""
+
+    station: StationId
+    secret: str
+    message_id: str
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingEvent:
+    """A later event of the station's documents, on its way into its `receipts` queue."""
+
+    station: StationId
+    secret: str
+    message_id: str
+    document: DocumentKey | None
+    entry: FeedEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingReply:
+    """The answer to something a station asked over AMQP; `correlation_id` is the message id of the question."""
+
+    station: StationId
+    secret: str
+    message_id: str
+    correlation_id: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingWithdrawal:
+    """A notice in the urgent queue: these consignments must not reach the DMS any more."""
+
+    station: StationId
+    secret: str
+    message_id: str
+    consignment: ConsignmentId
+    document: DocumentKey
+
+
+Outgoing = OutgoingConsignment | OutgoingAnswer | OutgoingEvent | OutgoingReply | OutgoingWithdrawal
+
+
+@unique
+class Published(StrEnum):
+    """What became of one publish."""
+
+    CONFIRMED = "confirmed"
+    UNROUTED = "unrouted"
+    """Returned: no such queue. Nothing was stored."""
+    REFUSED = "refused"
+    """Nacked by the broker (queue full, or its leader is moving): try again later."""
+
+
+class Publisher(Protocol):
+    """Puts messages into station queues: persistent, mandatory, confirmed."""
+
+    async def publish(self, outgoing: Sequence[Outgoing]) -> Sequence[Published]:
+        """
+        Publish all in a window of confirms; one result each, in order. A message counts as sent only when CONFIRMED.
+
+        Raises:
+            ServiceUnavailable: the broker does not answer; any of them may or may not have arrived.
+        """
+        ...
+
+
+class ReceiptSigner(Protocol):
+    """Signs records in batches (one signature over the batch's Merkle root)."""
+
+    def sign(self, records: Sequence[bytes]) -> Sequence[Receipt]:
+        """One receipt per record, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundMessage:
+    """
+    One message as a transport hands it over; nothing in it has been judged.
+
+    `station` is the validated identity (broker user or HTTP credential); routing key, CC and BCC are never evidence.
+    """
+
+    station: StationId | None
+    message_id: str
+    body: bytes | Path
+    """The bytes, or the file an upload left in the spool."""
+    lane: Lane
+    received_at: datetime
+    """First time the axis saw it: the legal time of sending."""
+    declared_digest: Digest | None = None
+    """Digest the sender named, when it named one."""
+    by_digest: bool = False
+    """The body is the digest of a payload this station uploaded before."""
