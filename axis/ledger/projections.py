@@ -1,0 +1,391 @@
+"""
+How the tables follow from the events: one pure function from an event to row changes.
+
+The store applies these changes in the transaction that inserts the event; `axis ledger check` applies the same ones to
+an empty memory and compares. Nothing else writes a derived column.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from axis.core.events import Event, EventKind
+from axis.core.ids import year_of
+from axis.core.model import DeliveryState, LegalValue, SubmissionState, micros
+from axis.core.text import searchable
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row."""
+
+    table: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values in the row with this key."""
+
+    table: str
+    key: tuple[tuple[str, Any], ...]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A row that is inserted or overwritten: the directory's."""
+
+    table: str
+    key: tuple[tuple[str, Any], ...]
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A row that is no more, such as the claim of a hold that ended in a refusal."""
+
+    table: str
+    key: tuple[tuple[str, Any], ...]
+
+
+Op = Insert | Change | Put | Remove
+
+_DELIVERY_STATE = {
+    EventKind.DELIVERY_HANDED_OVER: DeliveryState.HANDED_OVER,
+    EventKind.DELIVERY_OFFERED_AGAIN: DeliveryState.WAITING,
+    EventKind.DELIVERY_FETCHED: DeliveryState.FETCHED,
+    EventKind.DELIVERY_ACKNOWLEDGED: DeliveryState.ACKNOWLEDGED,
+    EventKind.DELIVERY_FAILED: DeliveryState.FAILED,
+    EventKind.DELIVERY_WITHDRAWN: DeliveryState.WITHDRAWN,
+    EventKind.DELIVERY_REPLAYED: DeliveryState.WAITING,
+}
+
+
+def project(event: Event) -> Iterator[Op]:
+    """The row changes an event means, besides its own row."""
+    facts: Any = event.facts
+    match event.kind:
+        case EventKind.SUBMISSION_ACCEPTED:
+            yield from _submission(event, facts, SubmissionState.ACCEPTED)
+            yield from _document(event, facts)
+        case EventKind.SUBMISSION_REFUSED:
+            yield from _submission(event, facts, SubmissionState.REFUSED)
+        case EventKind.SUBMISSION_HELD:
+            yield from _submission(event, facts, SubmissionState.HELD)
+        case EventKind.SUBMISSION_DUPLICATE:
+            yield from _submission(event, facts, SubmissionState.DUPLICATE)
+        case EventKind.SUBMISSION_BURIED:
+            yield from _buried(event, facts)
+        case kind if kind in _DELIVERY_STATE:
+            yield from _delivery_step(event, facts, _DELIVERY_STATE[kind])
+        case EventKind.DELIVERY_ANSWERED:
+            yield from _answered(event, facts)
+        case EventKind.DOCUMENT_VALUED:
+            yield Change(
+                "document", _wide("id", event.document), {"value": facts["value"], "head": event.hash.hex()}
+            )
+        case EventKind.ORGANS_CHANGED:
+            yield from _organs(facts)
+        case EventKind.STATION_CHANGED:
+            yield from _station(facts)
+        case EventKind.DELEGATION_CHANGED:
+            yield from _delegation(facts)
+        case EventKind.CERTIFICATE_CHANGED:
+            yield from _certificate(facts)
+        case EventKind.SECRECY_RELEASED:
+            key = (("digest", facts["digest"]), ("person", event.by.person))
+            yield Put("release", key, {"at": micros(event.at)})
+            yield from _directory_version(facts)
+        case EventKind.REPLAY_CHANGED:
+            yield from _replay(event, facts)
+        case _:
+            return
+
+
+def _wide(column: str, identifier: Any) -> tuple[tuple[str, Any], ...]:
+    return (("year", year_of(identifier)), (column, identifier))
+
+
+def _time(text: str | None) -> int | None:
+    return None if text is None else micros(datetime.fromisoformat(text))
+
+
+def _submission(event: Event, facts: Any, state: SubmissionState) -> Iterator[Op]:
+    causes = facts.get("causes") or ()
+    values = {
+        "state": state.value,
+        "reason": causes[0]["code"] if causes else None,
+        "kind": facts.get("kind"),
+        "document_key": event.document,
+        "sender": facts.get("sender"),
+        "from_code": facts.get("from"),
+        "document_id": facts.get("document_id"),
+        "subject": facts.get("subject"),
+        "search_text": searchable(facts.get("subject") or "", facts.get("code") or ""),
+        "event_id": event.id,
+        "head": event.hash.hex(),
+    }
+    if facts.get("after_hold"):
+        # The legal time of sending stays the time of receipt; only the verdict is new.
+        yield Change("submission", _wide("id", event.submission), values)
+        if state in {SubmissionState.REFUSED, SubmissionState.DUPLICATE}:
+            for key in facts.get("frees", ()):
+                yield Remove("claim", (("key", key),))
+    else:
+        yield Insert(
+            "submission",
+            {
+                "year": year_of(str(event.submission)),
+                "id": event.submission,
+                "station_id": facts.get("station"),
+                "message_id": facts["message_id"],
+                "digest": facts["digest"],
+                "size": facts["size"],
+                "received_at": _time(facts["received_at"]),
+                "lane": facts["lane"],
+                **values,
+            },
+        )
+        if facts.get("station") is not None and facts["message_id"]:
+            yield Insert(
+                "answered_message",
+                {
+                    "station_id": facts["station"],
+                    "message_id": facts["message_id"],
+                    "digest": facts["digest"],
+                    "submission_id": event.submission,
+                },
+            )
+    for key in facts.get("claims", ()):
+        yield Put(
+            "claim", (("key", key),), {"submission_id": event.submission, "document_key": event.document}
+        )
+    if facts.get("unburies"):
+        yield Change("buried", (("id", facts["unburies"]),), {"submission_id": event.submission})
+
+
+def _document(event: Event, facts: Any) -> Iterator[Op]:
+    document = str(event.document)
+    accepted_at = micros(event.at)
+    yield Insert(
+        "document",
+        {
+            "year": year_of(document),
+            "id": document,
+            "submission_id": event.submission,
+            "kind": facts["kind"],
+            "station_id": facts["station"],
+            "sender": facts["sender"],
+            "from_code": facts["from"],
+            "document_id": facts["document_id"],
+            "business_type": facts["business_type"],
+            "number": facts["number"],
+            "notation": facts["notation"],
+            "promulgation_date": facts.get("date"),
+            "type_name": facts["type_name"],
+            "subject": facts["subject"],
+            "search_text": searchable(facts["subject"], facts["number"], facts["notation"]),
+            "urgency": facts["urgency"],
+            "lane": facts["lane"],
+            "digest": facts["digest"],
+            "size": facts["size"],
+            "content": facts["content"],
+            "tier": facts["tier"],
+            "value": facts.get("value", LegalValue.CHECKING.value),
+            "received_at": _time(facts["received_at"]),
+            "accepted_at": accepted_at,
+            "root": facts["root"],
+            "target": facts.get("target"),
+            "status_code": facts.get("status_code"),
+            "report": facts.get("report"),
+            "attachments": json.dumps(facts["attachments"], ensure_ascii=False, sort_keys=True),
+            "head": event.hash.hex(),
+        },
+    )
+    for one in facts["consignments"]:
+        yield Insert(
+            "consignment",
+            {
+                "year": year_of(one["id"]),
+                "id": one["id"],
+                "document_key": document,
+                "station_id": one["station"],
+                "lane": facts["lane"],
+                "state": "waiting",
+                "attempt": 0,
+                "head": event.hash.hex(),
+            },
+        )
+    for line in facts["deliveries"]:
+        yield Insert(
+            "delivery",
+            {
+                "year": year_of(line["id"]),
+                "id": line["id"],
+                "document_key": document,
+                "consignment_id": line.get("consignment"),
+                "station_id": line.get("station"),
+                "kind": facts["kind"],
+                "sender": facts["sender"],
+                "organ": line["organ"],
+                "code": line["code"],
+                "name": line["name"],
+                "state": line["state"],
+                "reason": line.get("reason"),
+                "state_at": accepted_at,
+                "accepted_at": accepted_at,
+                "received_at": None,
+                "status": None,
+                "registered": False,
+                "returned": False,
+            },
+        )
+        yield Insert(
+            "delivery_key", {"root": facts["root"], "organ": line["organ"], "delivery_id": line["id"]}
+        )
+
+
+def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[Op]:
+    at = micros(event.at)
+    consignment: dict[str, Any] = {"head": event.hash.hex(), "state": facts["consignment_state"]}
+    if "attempt" in facts:
+        consignment["attempt"] = facts["attempt"]
+    yield Change("consignment", _wide("id", facts["consignment"]), consignment)
+    values: dict[str, Any] = {"state": state.value, "state_at": at, "reason": facts.get("reason")}
+    if state is DeliveryState.ACKNOWLEDGED:
+        values["received_at"] = at
+    for delivery, *_ in facts["lines"]:
+        yield Change("delivery", _wide("id", delivery), values)
+
+
+def _answered(event: Event, facts: Any) -> Iterator[Op]:
+    for delivery, _, change in facts["lines"]:
+        values: dict[str, Any] = {}
+        if facts.get("shown") is not None:
+            values["status"] = facts["shown"]
+        if "registered" in change:
+            values["registered"] = True
+        if "returned" in change:
+            values["returned"] = True
+        if values:
+            yield Change("delivery", _wide("id", delivery), values)
+    if facts.get("consignment"):
+        yield Change("consignment", _wide("id", facts["consignment"]), {"head": event.hash.hex()})
+
+
+def _buried(event: Event, facts: Any) -> Iterator[Op]:
+    yield Insert(
+        "buried",
+        {
+            "id": event.submission,
+            "station_id": facts.get("station"),
+            "message_id": facts["message_id"],
+            "digest": facts["digest"],
+            "size": facts["size"],
+            "reason": facts["reason"],
+            "at": micros(event.at),
+            "submission_id": None,
+        },
+    )
+
+
+def _organs(facts: Any) -> Iterator[Op]:
+    for change in facts["changes"]:
+        after = change["after"]
+        yield Put(
+            "organ",
+            (("number", after["number"]),),
+            {
+                "code": after["code"],
+                "name": after["name"],
+                "kind": after["kind"],
+                "parent": after.get("parent"),
+                "valid_from": _time(after.get("valid_from")),
+                "valid_to": _time(after.get("valid_to")),
+                "successor": after.get("successor"),
+                "terminate_here": after.get("terminate_here", False),
+                "confidence": after.get("confidence", "sourced"),
+                "search_text": searchable(after["name"]),
+            },
+        )
+        for normal, written in after["codes"]:
+            yield Put("organ_code", (("code", normal), ("organ", after["number"])), {"written": written})
+    yield from _directory_version(facts)
+
+
+def _station(facts: Any) -> Iterator[Op]:
+    after = facts["after"]
+    yield Put(
+        "station",
+        (("id", after["id"]),),
+        {
+            name: after[name]
+            for name in ("name", "state", "channel", "policy", "inline_bytes", "window", "refuses_unpassed")
+        },
+    )
+    yield from _directory_version(facts)
+
+
+def _delegation(facts: Any) -> Iterator[Op]:
+    for change in facts["changes"]:
+        after = change["after"]
+        key = (
+            ("station_id", after["station"]),
+            ("organ", after["organ"]),
+            ("valid_from", _time(after["valid_from"])),
+        )
+        yield Put("delegation", key, {"subtree": after["subtree"], "valid_to": _time(after.get("valid_to"))})
+    yield from _directory_version(facts)
+
+
+def _certificate(facts: Any) -> Iterator[Op]:
+    for change in facts["changes"]:
+        after = change["after"]
+        yield Put(
+            "certificate",
+            (("fingerprint", after["fingerprint"]), ("organ", after["organ"])),
+            {
+                "spki": after["spki"],
+                "issuer": after["issuer"],
+                "serial": after["serial"],
+                "subject": after["subject"],
+                "valid_from": _time(after["valid_from"]),
+                "valid_to": _time(after.get("valid_to")),
+                "revoked_at": _time(after.get("revoked_at")),
+            },
+        )
+    yield from _directory_version(facts)
+
+
+def _directory_version(facts: Any) -> Iterator[Op]:
+    yield Put("directory_version", (("id", 1),), {"n": facts["directory_version"]})
+
+
+def _replay(event: Event, facts: Any) -> Iterator[Op]:
+    plan = facts["plan"]
+    if facts["change"] == "planned":
+        yield Insert(
+            "replay_plan",
+            {
+                "id": plan,
+                "person": event.by.person,
+                "reason": event.by.reason,
+                "at": micros(event.at),
+                "state": "planned",
+            },
+        )
+        for kind, item in facts["items"]:
+            yield Insert(
+                "replay_item",
+                {"plan_id": plan, "kind": kind, "item_id": item, "state": "planned", "result": None},
+            )
+    elif facts["change"] == "item":
+        key = (("plan_id", plan), ("kind", facts["item"][0]), ("item_id", facts["item"][1]))
+        yield Change("replay_item", key, {"state": "done", "result": facts["result"]})
+    else:
+        yield Change("replay_plan", (("id", plan),), {"state": facts["change"]})

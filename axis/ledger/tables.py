@@ -1,0 +1,455 @@
+"""
+Every table of the ledger, and for every column whether it is evidence, derived or operational.
+
+Evidence is inside a leaf of the log and refuses UPDATE and DELETE. Derived columns are recomputed from the records by
+`axis ledger check` and compared. Operational ones carry the reason why nothing of who, what, when or how many hangs
+on them. `axis ledger tables` prints this; an undeclared column fails the build.
+
+Times are integers: microseconds since 1970 UTC, the same in SQLite and PostgreSQL. Wide tables have the calendar year
+of their id in the key and are partitioned by it in PostgreSQL; what must be unique for ever has a narrow table.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+ColumnClass = Literal["evidence", "derived", "operational"]
+
+_BY_YEAR = "LIST (year)"
+PARTITIONED = ("event", "submission", "document", "consignment", "delivery", "report")
+APPEND_ONLY = ("event", "leaf", "checkpoint")
+
+
+def _evidence(name: str, kind: TypeEngine[Any], **more: Any) -> Column[Any]:
+    return Column(name, kind, info={"class": "evidence", "reason": ""}, **{"nullable": False, **more})
+
+
+def _derived(name: str, kind: TypeEngine[Any], *constraints: ForeignKey, **more: Any) -> Column[Any]:
+    return Column(
+        name, kind, *constraints, info={"class": "derived", "reason": ""}, **{"nullable": False, **more}
+    )
+
+
+def _operational(name: str, kind: TypeEngine[Any], reason: str, **more: Any) -> Column[Any]:
+    return Column(name, kind, info={"class": "operational", "reason": reason}, **{"nullable": False, **more})
+
+
+_ID = String(26)
+
+event = Table(
+    "event",
+    metadata,
+    _evidence("year", Integer(), primary_key=True, autoincrement=False),
+    _evidence("id", _ID, primary_key=True),
+    _evidence("kind", String(40)),
+    _evidence("at", BigInteger()),
+    _evidence("submission_id", _ID, nullable=True),
+    _evidence("document_id", _ID, nullable=True),
+    _evidence("record", LargeBinary()),
+    _evidence("hash", LargeBinary(32)),
+    Index("event_document", "document_id"),
+    Index("event_submission", "submission_id"),
+    Index("event_kind", "kind", "at"),
+    postgresql_partition_by=_BY_YEAR,
+)
+
+pending_leaf = Table(
+    "pending_leaf",
+    metadata,
+    _operational(
+        "event_id", _ID, "a queue: the row goes when the sequencer has numbered the event", primary_key=True
+    ),
+    _operational("year", Integer(), "where the event's row is"),
+)
+
+leaf = Table(
+    "leaf",
+    metadata,
+    _evidence("idx", BigInteger(), primary_key=True, autoincrement=False),
+    _evidence("year", Integer()),
+    _evidence("event_id", _ID, unique=True),
+    _evidence("hash", LargeBinary(32), unique=True),
+)
+
+node = Table(
+    "node",
+    metadata,
+    _derived("level", Integer(), primary_key=True, autoincrement=False),
+    _derived("idx", BigInteger(), primary_key=True, autoincrement=False),
+    _derived("hash", LargeBinary(32)),
+)
+"""Roots of complete subtrees of 2**level leaves, level >= 1: an inclusion proof reads O(log n) rows."""
+
+log_head = Table(
+    "log_head",
+    metadata,
+    _derived("id", Integer(), primary_key=True, autoincrement=False),
+    _derived("size", BigInteger()),
+    _derived("root", LargeBinary(32)),
+    _derived("epoch", Integer()),
+    _operational("holder", String(80), "which process numbers events now", nullable=True),
+    _operational(
+        "lease_until",
+        BigInteger(),
+        "until when it may; the compare-and-swap decides, not the lease",
+        nullable=True,
+    ),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    _evidence("size", BigInteger(), primary_key=True, autoincrement=False),
+    _evidence("epoch", Integer()),
+    _evidence("root", LargeBinary(32)),
+    _evidence("at", BigInteger()),
+    _evidence("note", Text()),
+)
+
+feed = Table(
+    "feed",
+    metadata,
+    _derived("station_id", String(31), primary_key=True),
+    _derived("idx", BigInteger(), primary_key=True, autoincrement=False),
+    _derived("year", Integer()),
+    _derived("event_id", _ID),
+)
+"""Which events a station is told of, in the order of the log."""
+
+tally = Table(
+    "tally",
+    metadata,
+    _derived("day", String(10), primary_key=True),
+    _derived("sender", Integer(), primary_key=True, autoincrement=False),
+    _derived("receiver", Integer(), primary_key=True, autoincrement=False),
+    _derived("business_type", Integer(), primary_key=True, autoincrement=False),
+    _derived("urgency", Integer(), primary_key=True, autoincrement=False),
+    _derived("metric", String(16), primary_key=True),
+    _derived("n", BigInteger()),
+)
+"""Counts, folded from events in the transaction that numbers them; organ 0 = none."""
+
+submission = Table(
+    "submission",
+    metadata,
+    _derived("year", Integer(), primary_key=True, autoincrement=False),
+    _derived("id", _ID, primary_key=True),
+    _derived("station_id", String(31), nullable=True),
+    _derived("message_id", String(255)),
+    _derived("digest", String(64)),
+    _derived("size", BigInteger()),
+    _derived("received_at", BigInteger()),
+    _derived("state", String(12)),
+    _derived("reason", String(40), nullable=True),
+    _derived("kind", String(8), nullable=True),
+    _derived("document_key", _ID, nullable=True),
+    _derived("sender", Integer(), nullable=True),
+    _derived("from_code", String(64), nullable=True),
+    _derived("document_id", Text(), nullable=True),
+    _derived("subject", Text(), nullable=True),
+    _derived("search_text", Text(), nullable=True),
+    _derived("lane", String(8)),
+    _derived("event_id", _ID),
+    _derived("head", String(64)),
+    _operational(
+        "next_try_at",
+        BigInteger(),
+        "when a hold is tried again; moving it changes nothing that is recorded",
+        nullable=True,
+    ),
+    _operational("tries", Integer(), "how often a hold was tried; only paces the next try"),
+    Index("submission_station", "station_id", "received_at"),
+    Index("submission_state", "state", "received_at"),
+    Index("submission_next_try", "next_try_at"),
+    postgresql_partition_by=_BY_YEAR,
+)
+
+answered_message = Table(
+    "answered_message",
+    metadata,
+    _derived("station_id", String(31), primary_key=True),
+    _derived("message_id", String(255), primary_key=True),
+    _derived("digest", String(64), primary_key=True),
+    _derived("submission_id", _ID),
+)
+"""A message that is delivered again gets the answer it was given."""
+
+claim = Table(
+    "claim",
+    metadata,
+    _derived("key", String(64), primary_key=True),
+    _derived("submission_id", _ID),
+    _derived("document_key", _ID, nullable=True),
+)
+"""What only one accepted or held submission can occupy, see `axis.flow.record.claim_key`."""
+
+document = Table(
+    "document",
+    metadata,
+    _derived("year", Integer(), primary_key=True, autoincrement=False),
+    _derived("id", _ID, primary_key=True),
+    _derived("submission_id", _ID),
+    _derived("kind", String(8)),
+    _derived("station_id", String(31)),
+    _derived("sender", Integer()),
+    _derived("from_code", String(64)),
+    _derived("document_id", Text()),
+    _derived("business_type", Integer()),
+    _derived("number", Text()),
+    _derived("notation", Text()),
+    _derived("promulgation_date", String(10), nullable=True),
+    _derived("type_name", Text()),
+    _derived("subject", Text()),
+    _derived("search_text", Text()),
+    _derived("urgency", Integer()),
+    _derived("lane", String(8)),
+    _derived("digest", String(64)),
+    _derived("size", BigInteger()),
+    _derived("content", String(64)),
+    _derived("tier", String(16)),
+    _derived("value", String(12)),
+    _derived("received_at", BigInteger()),
+    _derived("accepted_at", BigInteger()),
+    _derived("root", _ID),
+    _derived("target", _ID, nullable=True),
+    _derived("status_code", String(2), nullable=True),
+    _derived("report", String(64), nullable=True),
+    _derived("attachments", Text()),
+    _derived("head", String(64)),
+    Index("document_document_id", "document_id"),
+    Index("document_sender", "sender", "accepted_at"),
+    Index("document_root", "root"),
+    Index("document_target", "target"),
+    postgresql_partition_by=_BY_YEAR,
+)
+
+consignment = Table(
+    "consignment",
+    metadata,
+    _derived("year", Integer(), primary_key=True, autoincrement=False),
+    _derived("id", _ID, primary_key=True),
+    _derived("document_key", _ID),
+    _derived("station_id", String(31)),
+    _derived("lane", String(8)),
+    _derived("state", String(12)),
+    _derived("attempt", Integer()),
+    _derived("head", String(64)),
+    _operational("due_at", BigInteger(), "not offered before; only paces the next offer"),
+    _operational(
+        "lease_until",
+        BigInteger(),
+        "a publisher works on it until then; when it dies another one does",
+        nullable=True,
+    ),
+    Index("consignment_due", "station_id", "state", "lane", "due_at"),
+    Index("consignment_document", "document_key"),
+    postgresql_partition_by=_BY_YEAR,
+)
+"""The outbox: what is `waiting` here is published, and nothing else ever is."""
+
+delivery = Table(
+    "delivery",
+    metadata,
+    _derived("year", Integer(), primary_key=True, autoincrement=False),
+    _derived("id", _ID, primary_key=True),
+    _derived("document_key", _ID),
+    _derived("consignment_id", _ID, nullable=True),
+    _derived("station_id", String(31), nullable=True),
+    _derived("kind", String(8)),
+    _derived("sender", Integer()),
+    _derived("organ", Integer()),
+    _derived("code", String(64)),
+    _derived("name", Text()),
+    _derived("state", String(16)),
+    _derived("reason", String(40), nullable=True),
+    _derived("state_at", BigInteger()),
+    _derived("accepted_at", BigInteger()),
+    _derived("received_at", BigInteger(), nullable=True),
+    _derived("status", String(2), nullable=True),
+    _derived("registered", Boolean()),
+    _derived("returned", Boolean()),
+    Index("delivery_document", "document_key"),
+    Index("delivery_consignment", "consignment_id"),
+    Index("delivery_organ", "organ", "accepted_at"),
+    Index("delivery_state", "state", "station_id"),
+    postgresql_partition_by=_BY_YEAR,
+)
+
+delivery_key = Table(
+    "delivery_key",
+    metadata,
+    _derived("root", _ID, primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("delivery_id", _ID),
+)
+"""One document reaches one organ once, however often and in however many parts it is sent."""
+
+report = Table(
+    "report",
+    metadata,
+    _derived("year", Integer(), primary_key=True, autoincrement=False),
+    _derived("document_key", _ID, primary_key=True),
+    _derived("body", LargeBinary()),
+    _operational(
+        "signature",
+        Text(),
+        "verified against the key list; its loss loses no fact, the record names the digest",
+    ),
+    postgresql_partition_by=_BY_YEAR,
+)
+
+organ = Table(
+    "organ",
+    metadata,
+    _derived("number", Integer(), primary_key=True, autoincrement=False),
+    _derived("code", String(64)),
+    _derived("name", Text()),
+    _derived("kind", String(32)),
+    _derived("parent", Integer(), nullable=True),
+    _derived("valid_from", BigInteger(), nullable=True),
+    _derived("valid_to", BigInteger(), nullable=True),
+    _derived("successor", Integer(), nullable=True),
+    _derived("terminate_here", Boolean()),
+    _derived("confidence", String(16)),
+    _derived("search_text", Text()),
+)
+
+organ_code = Table(
+    "organ_code",
+    metadata,
+    _derived("code", String(64), primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("written", String(64)),
+)
+
+station = Table(
+    "station",
+    metadata,
+    _derived("id", String(31), primary_key=True),
+    _derived("name", Text()),
+    _derived("state", String(12)),
+    _derived("channel", String(8)),
+    _derived("policy", String(12)),
+    _derived("inline_bytes", BigInteger()),
+    _derived("window", Integer()),
+    _derived("refuses_unpassed", Boolean()),
+    _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record"),
+    _operational(
+        "key_hash",
+        String(64),
+        "SHA-256 of the API key: a secret, so it is not in a record; changing it is an act that is",
+    ),
+    _operational(
+        "feed_cursor", BigInteger(), "how far the feed was pushed; behind it events are pushed again"
+    ),
+)
+
+delegation = Table(
+    "delegation",
+    metadata,
+    _derived("station_id", String(31), primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("valid_from", BigInteger(), primary_key=True, autoincrement=False),
+    _derived("subtree", Boolean()),
+    _derived("valid_to", BigInteger(), nullable=True),
+)
+
+certificate = Table(
+    "certificate",
+    metadata,
+    _derived("fingerprint", String(64), primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("spki", String(64)),
+    _derived("issuer", Text()),
+    _derived("serial", String(64)),
+    _derived("subject", Text()),
+    _derived("valid_from", BigInteger()),
+    _derived("valid_to", BigInteger(), nullable=True),
+    _derived("revoked_at", BigInteger(), nullable=True),
+)
+
+directory_version = Table(
+    "directory_version",
+    metadata,
+    _derived("id", Integer(), primary_key=True, autoincrement=False),
+    _derived("n", BigInteger()),
+)
+"""Counts the acts that changed the directory; a snapshot names the version it was made from."""
+
+release = Table(
+    "release",
+    metadata,
+    _derived("digest", String(64), primary_key=True),
+    _derived("person", String(80), primary_key=True),
+    _derived("at", BigInteger()),
+)
+
+buried = Table(
+    "buried",
+    metadata,
+    _derived("id", _ID, primary_key=True),
+    _derived("station_id", String(31), nullable=True),
+    _derived("message_id", String(255)),
+    _derived("digest", String(64)),
+    _derived("size", BigInteger()),
+    _derived("reason", String(40)),
+    _derived("at", BigInteger()),
+    _derived("submission_id", _ID, nullable=True),
+)
+"""What died before anyone judged it; `submission_id` once it was admitted again."""
+
+upload = Table(
+    "upload",
+    metadata,
+    _operational("station_id", String(31), "who may submit by digest for 24 hours", primary_key=True),
+    _operational("digest", String(64), "see station_id", primary_key=True),
+    _operational("size", BigInteger(), "see station_id"),
+    _operational("at", BigInteger(), "see station_id"),
+)
+
+replay_plan = Table(
+    "replay_plan",
+    metadata,
+    _derived("id", _ID, primary_key=True),
+    _derived("person", String(80)),
+    _derived("reason", Text()),
+    _derived("at", BigInteger()),
+    _derived("state", String(12)),
+    _operational("rate", Integer(), "items a second; paces only"),
+)
+
+replay_item = Table(
+    "replay_item",
+    metadata,
+    _derived("plan_id", _ID, ForeignKey("replay_plan.id"), primary_key=True),
+    _derived("kind", String(12), primary_key=True),
+    _derived("item_id", _ID, primary_key=True),
+    _derived("state", String(12)),
+    _derived("result", String(40), nullable=True),
+)
+
+
+def declared() -> list[tuple[str, str, str, str]]:
+    """Rows of `axis ledger tables`: table, column, class, reason."""
+    return [
+        (table.name, column.name, column.info["class"], column.info["reason"])
+        for table in metadata.sorted_tables
+        for column in table.columns
+    ]
