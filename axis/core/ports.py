@@ -5,15 +5,29 @@ Where the axis touches the world: one Protocol per kind of I/O, implemented in `
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from axis.core.events import Event
 from axis.core.exchange import Answer, Consignment, FeedEntry, Receipt
-from axis.core.model import ConsignmentId, Digest, DocumentKey, Lane, StationId
+from axis.core.model import (
+    ConsignmentId,
+    DeliveryId,
+    Digest,
+    DocumentKey,
+    EventId,
+    Kind,
+    Lane,
+    OrganNumber,
+    StationId,
+    SubmissionId,
+)
+from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 
 
 class Clock(Protocol):
@@ -178,3 +192,82 @@ class InboundMessage:
     """Digest the sender named, when it named one."""
     by_digest: bool = False
     """The body is the digest of a payload this station uploaded before."""
+
+
+class Transaction(Protocol):
+    """
+    One transaction of the ledger: all of it is true afterwards, or none of it.
+
+    Rows are read for update in the order of their ids, so that two transactions cannot wait for each other.
+    """
+
+    async def answered(
+        self, keys: Sequence[tuple[StationId, str, Digest]]
+    ) -> Mapping[tuple[StationId, str, Digest], SubmissionId]:
+        """Earlier submissions with this (station, message id, digest)."""
+        ...
+
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
+        """
+        Claim every key, first come first served, and return those that somebody else holds.
+
+        Waits for a transaction that is claiming the same key now. What was claimed here is written by `append` of
+        the event that names it, and given back when the transaction does not commit.
+        """
+        ...
+
+    async def submissions(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, SubmissionRow]: ...
+
+    async def documents(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]: ...
+
+    async def documents_named(
+        self, *, sender: OrganNumber | None, document_id: str, code: str, kind: Kind
+    ) -> Sequence[DocumentRow]:
+        """Documents by the sender's `DocumentId`, else by number/notation; newest first, at most 20."""
+        ...
+
+    async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
+        """Organs that have a delivery of the document or of a supplementary sending of it; locked until commit."""
+        ...
+
+    async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]: ...
+
+    async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]: ...
+
+    async def deliveries_in(self, consignments: Sequence[ConsignmentId]) -> Sequence[DeliveryRow]: ...
+
+    async def consignments(self, ids: Sequence[ConsignmentId]) -> Mapping[ConsignmentId, ConsignmentRow]: ...
+
+    async def buried(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, BuriedRow]: ...
+
+    async def events(self, ids: Sequence[EventId]) -> Mapping[EventId, Event]: ...
+
+    async def directory_version(self) -> int:
+        """The directory's version, locked until commit."""
+        ...
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """Insert the events and everything that follows from them."""
+        ...
+
+    async def keep_report(self, document: DocumentKey, *, body: bytes, signature: str) -> None:
+        """Keep a signed verification report."""
+        ...
+
+    async def pace_hold(self, submission: SubmissionId, *, next_try_at: datetime | None, tries: int) -> None:
+        """When a hold is tried again; None: not by itself."""
+        ...
+
+    async def pace(
+        self, consignments: Sequence[ConsignmentId], *, due_at: datetime | None, lease_until: datetime | None
+    ) -> None:
+        """When consignments may be offered, and until when a publisher has them; `due_at` None leaves it."""
+        ...
+
+
+class Ledger(Protocol):
+    """The store of the axis. Raises `ServiceUnavailable` when the database does not answer."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A writing transaction; commits when the block ends without an error."""
+        ...

@@ -174,7 +174,7 @@ submission = Table(
         "when a hold is tried again; moving it changes nothing that is recorded",
         nullable=True,
     ),
-    _operational("tries", Integer(), "how often a hold was tried; only paces the next try"),
+    _operational("tries", Integer(), "how often a hold was tried; only paces the next try", default=0),
     Index("submission_station", "station_id", "received_at"),
     Index("submission_state", "state", "received_at"),
     Index("submission_next_try", "next_try_at"),
@@ -251,7 +251,7 @@ consignment = Table(
     _derived("state", String(12)),
     _derived("attempt", Integer()),
     _derived("head", String(64)),
-    _operational("due_at", BigInteger(), "not offered before; only paces the next offer"),
+    _operational("due_at", BigInteger(), "not offered before; only paces the next offer", default=0),
     _operational(
         "lease_until",
         BigInteger(),
@@ -350,14 +350,18 @@ station = Table(
     _derived("inline_bytes", BigInteger()),
     _derived("window", Integer()),
     _derived("refuses_unpassed", Boolean()),
-    _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record"),
+    _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record", default=""),
     _operational(
         "key_hash",
         String(64),
         "SHA-256 of the API key: a secret, so it is not in a record; changing it is an act that is",
+        default="",
     ),
     _operational(
-        "feed_cursor", BigInteger(), "how far the feed was pushed; behind it events are pushed again"
+        "feed_cursor",
+        BigInteger(),
+        "how far the feed was pushed; behind it events are pushed again",
+        default=-1,
     ),
 )
 
@@ -432,7 +436,7 @@ replay_plan = Table(
     _derived("reason", Text()),
     _derived("at", BigInteger()),
     _derived("state", String(12)),
-    _operational("rate", Integer(), "items a second; paces only"),
+    _operational("rate", Integer(), "items a second; paces only", default=0),
 )
 
 replay_item = Table(

@@ -1,0 +1,548 @@
+"""
+The ledger on SQLite or PostgreSQL: transactions that append events and write what follows from them.
+
+SQLite: WAL, synchronous FULL, one writer at a time (`BEGIN IMMEDIATE`). PostgreSQL: READ COMMITTED; rows that decide
+something are read FOR UPDATE in id order. Everything that follows from an event is written through
+`axis.ledger.projections` and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, event, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from axis.core.errors import ServiceUnavailable
+from axis.core.events import Event, read_record
+from axis.core.ids import year_of
+from axis.core.model import (
+    Attachment,
+    BusinessType,
+    ConsignmentId,
+    DeliveryId,
+    DeliveryState,
+    Digest,
+    DocumentKey,
+    EventId,
+    Kind,
+    Lane,
+    LegalValue,
+    OrganNumber,
+    StationId,
+    SubmissionId,
+    SubmissionState,
+    Tier,
+    Urgency,
+    from_micros,
+    micros,
+)
+from axis.core.reasons import ReasonCode
+from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
+from axis.ledger import tables as t
+from axis.ledger.projections import Change, Insert, Op, Put, Remove, project
+
+_WRITE = "axis_write"
+_CHUNK = 500
+"""Most values in one IN list: SQLite takes 32,766 parameters, plans stay cacheable with far fewer."""
+
+
+def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
+    """An engine with the house rules for its database switched on."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, pool_size=pool_size, connect_args={"timeout": 30})
+        event.listen(engine.sync_engine, "connect", _sqlite_connected)
+        event.listen(engine.sync_engine, "begin", _sqlite_begin)
+        return engine
+    return create_async_engine(
+        url, pool_size=pool_size, pool_pre_ping=True, connect_args={"timeout": 10, "command_timeout": 60}
+    )
+
+
+def _sqlite_connected(dbapi: Any, _: ConnectionPoolEntry) -> None:
+    # The driver must not open transactions by itself: `_sqlite_begin` does, with the right kind.
+    dbapi.isolation_level = None
+    cursor = dbapi.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get(_WRITE, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+class SQLLedger:
+    """Implements `axis.core.ports.Ledger`; reading for people and stations is in `axis.ledger.queries` and `.desk`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+        self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SQLTransaction]:
+        """
+        A writing transaction; commits when the block ends without an error.
+
+        Raises:
+            ServiceUnavailable: the database did not answer. Whether a commit that was under way took place is then
+                unknown: the same work is tried again and finds its own traces.
+        """
+        if self._one_writer is not None:
+            await self._one_writer.acquire()
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(**{_WRITE: True})
+                async with connection.begin():
+                    yield SQLTransaction(connection)
+        except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, OSError) as problem:
+            raise ServiceUnavailable("database", _short(problem)) from problem
+        except DBAPIError as problem:
+            if problem.connection_invalidated or _is_transient(problem):
+                raise ServiceUnavailable("database", _short(problem)) from problem
+            raise
+        finally:
+            if self._one_writer is not None:
+                self._one_writer.release()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """
+        A reading transaction.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        try:
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, OSError) as problem:
+            raise ServiceUnavailable("database", _short(problem)) from problem
+
+
+def _is_transient(problem: DBAPIError) -> bool:
+    # Class 40: serialization failure or deadlock; class 57: shutting down; 53: no resources. All are tried again.
+    state = getattr(problem.orig, "sqlstate", None) or getattr(problem.orig, "pgcode", None) or ""
+    return state[:2] in {"40", "53", "57", "08"}
+
+
+def _short(problem: BaseException) -> str:
+    # Driver messages carry statements and parameters; the first line names the trouble and nothing else.
+    origin = getattr(problem, "orig", None) or problem
+    return f"{type(origin).__name__}: {str(origin).splitlines()[0][:200] if str(origin) else ''}"
+
+
+class SQLTransaction:
+    """Implements `axis.core.ports.Transaction` on one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self._postgresql = connection.dialect.name == "postgresql"
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    async def _rows(self, query: Select[Any], *, lock: bool = False) -> Sequence[Row[Any]]:
+        if lock and self._postgresql:
+            query = query.with_for_update()
+        rows: Sequence[Row[Any]] = (await self.connection.execute(query)).all()
+        return rows
+
+    async def _wide(self, table: Table, ids: Sequence[str], *, lock: bool) -> list[Row[Any]]:
+        """Rows of a partitioned table by id: the year in the id names the partition."""
+        found: list[Row[Any]] = []
+        by_year: dict[int, list[str]] = {}
+        for one in sorted(set(ids)):
+            by_year.setdefault(year_of(one), []).append(one)
+        for year, same_year in sorted(by_year.items()):
+            for chunk in _chunks(same_year):
+                query = select(table).where(table.c.year == year, table.c.id.in_(chunk)).order_by(table.c.id)
+                found.extend(await self._rows(query, lock=lock))
+        return found
+
+    async def answered(
+        self, keys: Sequence[tuple[StationId, str, Digest]]
+    ) -> Mapping[tuple[StationId, str, Digest], SubmissionId]:
+        """See the port."""
+        table = t.answered_message
+        wanted = set(keys)
+        found: dict[tuple[StationId, str, Digest], SubmissionId] = {}
+        for chunk in _chunks(sorted({message_id for _, message_id, _ in wanted})):
+            for row in await self._rows(select(table).where(table.c.message_id.in_(chunk))):
+                key = (StationId(row.station_id), row.message_id, Digest(row.digest))
+                if key in wanted:
+                    found[key] = SubmissionId(row.submission_id)
+        return found
+
+    async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
+        """See the port."""
+        table = t.claim
+        taken: dict[str, Claim] = {}
+        for chunk in _chunks(sorted(claims, key=lambda one: one.key)):
+            rows = [
+                {"key": one.key, "submission_id": one.submission, "document_key": one.document}
+                for one in chunk
+            ]
+            build = postgresql.insert if self._postgresql else sqlite.insert
+            statement = build(table).values(rows).on_conflict_do_nothing().returning(table.c.key)
+            won = set((await self.connection.execute(statement)).scalars())
+            lost = [one.key for one in chunk if one.key not in won]
+            if lost:
+                query = select(table).where(table.c.key.in_(lost)).order_by(table.c.key)
+                for row in await self._rows(query, lock=True):
+                    taken[row.key] = Claim(
+                        key=row.key,
+                        submission=SubmissionId(row.submission_id),
+                        document=DocumentKey(row.document_key) if row.document_key else None,
+                    )
+        return taken
+
+    async def submissions(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, SubmissionRow]:
+        """See the port."""
+        rows = await self._wide(t.submission, ids, lock=True)
+        return {SubmissionId(row.id): submission_row(row) for row in rows}
+
+    async def documents(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
+        """See the port."""
+        return {
+            DocumentKey(row.id): document_row(row) for row in await self._wide(t.document, ids, lock=False)
+        }
+
+    async def documents_named(
+        self, *, sender: OrganNumber | None, document_id: str, code: str, kind: Kind
+    ) -> Sequence[DocumentRow]:
+        """See the port."""
+        table = t.document
+        base = select(table).where(table.c.kind == kind.value)
+        if sender is not None:
+            base = base.where(table.c.sender == sender)
+        newest = (table.c.accepted_at.desc(), table.c.id.desc())
+        rows: Sequence[Row[Any]] = ()
+        if document_id:
+            rows = await self._rows(
+                base.where(table.c.document_id == document_id).order_by(*newest).limit(20)
+            )
+        if not rows and code and sender is not None:
+            number, _, notation = code.partition("/")
+            rows = await self._rows(
+                base.where(table.c.number == number, table.c.notation == notation).order_by(*newest).limit(20)
+            )
+        return [document_row(row) for row in rows]
+
+    async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
+        """See the port."""
+        table = t.document
+        await self._rows(
+            select(table.c.id).where(table.c.year == year_of(root), table.c.id == root), lock=True
+        )
+        keys = t.delivery_key
+        return {
+            OrganNumber(row.organ): DeliveryId(row.delivery_id)
+            for row in await self._rows(select(keys).where(keys.c.root == root))
+        }
+
+    async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]:
+        """See the port."""
+        return {DeliveryId(row.id): delivery_row(row) for row in await self._wide(t.delivery, ids, lock=True)}
+
+    async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]:
+        """See the port."""
+        return await self._deliveries_where(t.delivery.c.document_key, documents)
+
+    async def deliveries_in(self, consignments: Sequence[ConsignmentId]) -> Sequence[DeliveryRow]:
+        """See the port."""
+        return await self._deliveries_where(t.delivery.c.consignment_id, consignments)
+
+    async def _deliveries_where(self, column: Any, values: Sequence[str]) -> Sequence[DeliveryRow]:
+        found: list[DeliveryRow] = []
+        for chunk in _chunks(sorted(set(values))):
+            query = select(t.delivery).where(column.in_(chunk)).order_by(t.delivery.c.id)
+            found.extend(delivery_row(row) for row in await self._rows(query, lock=True))
+        return found
+
+    async def consignments(self, ids: Sequence[ConsignmentId]) -> Mapping[ConsignmentId, ConsignmentRow]:
+        """See the port."""
+        rows = await self._wide(t.consignment, ids, lock=True)
+        return {ConsignmentId(row.id): consignment_row(row) for row in rows}
+
+    async def buried(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, BuriedRow]:
+        """See the port."""
+        found: dict[SubmissionId, BuriedRow] = {}
+        for chunk in _chunks(sorted(set(ids))):
+            query = select(t.buried).where(t.buried.c.id.in_(chunk)).order_by(t.buried.c.id)
+            for row in await self._rows(query, lock=True):
+                found[SubmissionId(row.id)] = buried_row(row)
+        return found
+
+    async def events(self, ids: Sequence[EventId]) -> Mapping[EventId, Event]:
+        """See the port."""
+        rows = await self._wide(t.event, ids, lock=False)
+        return {EventId(row.id): read_record(row.record) for row in rows}
+
+    async def directory_version(self) -> int:
+        """See the port."""
+        table = t.directory_version
+        # The row exists from the first act on; before that, acts of a new ledger come one after the other anyway.
+        rows = await self._rows(select(table.c.n).where(table.c.id == 1), lock=True)
+        return int(rows[0].n) if rows else 0
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    async def append(self, events: Sequence[Event]) -> None:
+        """See the port."""
+        if not events:
+            return
+        await self.connection.execute(
+            insert(t.event),
+            [
+                {
+                    "year": one.year,
+                    "id": one.id,
+                    "kind": one.kind.value,
+                    "at": micros(one.at),
+                    "submission_id": one.submission,
+                    "document_id": one.document,
+                    "record": one.record,
+                    "hash": one.hash,
+                }
+                for one in events
+            ],
+        )
+        await self.connection.execute(
+            insert(t.pending_leaf), [{"event_id": one.id, "year": one.year} for one in events]
+        )
+        await self._apply([op for one in events for op in project(one)])
+
+    async def _apply(self, ops: Sequence[Op]) -> None:
+        """
+        Write the changes in few statements: inserts by table, then changes by the columns they set, in key order.
+
+        A later change of the same row wins; a change of a row inserted in the same batch joins the insert.
+        """
+        inserts: dict[str, dict[Any, dict[str, Any]]] = {}
+        changes: dict[tuple[str, Any], dict[str, Any]] = {}
+        puts: dict[tuple[str, tuple[str, ...]], dict[Any, dict[str, Any]]] = {}
+        for op in ops:
+            table = t.metadata.tables[op.table]
+            match op:
+                case Insert():
+                    key = tuple((column.name, op.values[column.name]) for column in table.primary_key.columns)
+                    inserts.setdefault(op.table, {})[_in_order(key)] = dict(op.values)
+                case Change():
+                    fresh = inserts.get(op.table, {}).get(_in_order(op.key))
+                    (changes.setdefault((op.table, op.key), {}) if fresh is None else fresh).update(op.values)
+                case Put():
+                    shape = (op.table, tuple(column for column, _ in op.key))
+                    puts.setdefault(shape, {})[op.key] = {**dict(op.key), **op.values}
+                case Remove():
+                    await self.connection.execute(
+                        delete(table).where(*(table.c[name] == value for name, value in op.key))
+                    )
+        for name, rows in inserts.items():
+            await self.connection.execute(insert(t.metadata.tables[name]), list(rows.values()))
+        for (name, keys), rows in puts.items():
+            await self._put(t.metadata.tables[name], keys, list(rows.values()))
+        shapes: dict[tuple[str, tuple[str, ...]], list[tuple[Any, dict[str, Any]]]] = {}
+        for (name, key), values in changes.items():
+            shapes.setdefault((name, tuple(sorted(values))), []).append((key, values))
+        for (name, columns), same in sorted(shapes.items(), key=lambda item: item[0]):
+            table = t.metadata.tables[name]
+            same.sort(key=lambda item: item[0])
+            named = [column for column, _ in same[0][0]]
+            statement = (
+                update(table)
+                .where(*(table.c[column] == bindparam(f"key_{column}") for column in named))
+                .values({column: bindparam(f"new_{column}") for column in columns})
+            )
+            await self.connection.execute(
+                statement,
+                [
+                    {
+                        **{f"key_{column}": value for column, value in key},
+                        **{f"new_{column}": value for column, value in values.items()},
+                    }
+                    for key, values in same
+                ],
+            )
+
+    async def _put(self, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        build = postgresql.insert if self._postgresql else sqlite.insert
+        statement = build(table)
+        others = [column for column in rows[0] if column not in keys]
+        await self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=list(keys), set_={column: statement.excluded[column] for column in others}
+            ),
+            sorted(rows, key=lambda row: tuple(row[column] for column in keys)),
+        )
+
+    async def keep_report(self, document: DocumentKey, *, body: bytes, signature: str) -> None:
+        """See the port."""
+        await self.connection.execute(
+            insert(t.report),
+            {"year": year_of(document), "document_key": document, "body": body, "signature": signature},
+        )
+
+    async def pace_hold(self, submission: SubmissionId, *, next_try_at: datetime | None, tries: int) -> None:
+        """See the port."""
+        table = t.submission
+        await self.connection.execute(
+            update(table)
+            .where(table.c.year == year_of(submission), table.c.id == submission)
+            .values(next_try_at=micros(next_try_at) if next_try_at else None, tries=tries)
+        )
+
+    async def pace(
+        self, consignments: Sequence[ConsignmentId], *, due_at: datetime | None, lease_until: datetime | None
+    ) -> None:
+        """See the port."""
+        table = t.consignment
+        values: dict[str, int | None] = {"lease_until": micros(lease_until) if lease_until else None}
+        if due_at is not None:
+            values["due_at"] = micros(due_at)
+        by_year: dict[int, list[str]] = {}
+        for one in sorted(set(consignments)):
+            by_year.setdefault(year_of(one), []).append(one)
+        for year, ids in by_year.items():
+            for chunk in _chunks(ids):
+                await self.connection.execute(
+                    update(table).where(table.c.year == year, table.c.id.in_(chunk)).values(**values)
+                )
+
+
+def _in_order(key: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(key))
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------
+
+
+def _reason(value: str | None) -> ReasonCode | None:
+    return ReasonCode(value) if value else None
+
+
+def submission_row(row: Row[Any]) -> SubmissionRow:
+    """A row of `submission`, typed."""
+    return SubmissionRow(
+        id=SubmissionId(row.id),
+        station=StationId(row.station_id) if row.station_id else None,
+        message_id=row.message_id,
+        digest=Digest(row.digest),
+        size=row.size,
+        received_at=from_micros(row.received_at),
+        state=SubmissionState(row.state),
+        reason=_reason(row.reason),
+        document=DocumentKey(row.document_key) if row.document_key else None,
+        lane=Lane(row.lane),
+        event=EventId(row.event_id),
+        head=row.head,
+        tries=row.tries,
+    )
+
+
+def document_row(row: Row[Any]) -> DocumentRow:
+    """A row of `document`, typed."""
+    return DocumentRow(
+        id=DocumentKey(row.id),
+        submission=SubmissionId(row.submission_id),
+        kind=Kind(row.kind),
+        station=StationId(row.station_id),
+        sender=OrganNumber(row.sender),
+        from_code=row.from_code,
+        document_id=row.document_id,
+        business_type=BusinessType(row.business_type),
+        number=row.number,
+        notation=row.notation,
+        promulgation_date=row.promulgation_date,
+        type_name=row.type_name,
+        subject=row.subject,
+        urgency=Urgency(row.urgency),
+        lane=Lane(row.lane),
+        digest=Digest(row.digest),
+        size=row.size,
+        content=row.content,
+        tier=Tier(row.tier),
+        value=LegalValue(row.value),
+        received_at=from_micros(row.received_at),
+        accepted_at=from_micros(row.accepted_at),
+        root=DocumentKey(row.root),
+        target=DocumentKey(row.target) if row.target else None,
+        status_code=row.status_code,
+        report=Digest(row.report) if row.report else None,
+        attachments=tuple(
+            Attachment(
+                content_id=one["content_id"],
+                name=one["name"],
+                declared_type=one["declared_type"],
+                detected_type=one["detected_type"],
+                size=one["size"],
+                sha256=Digest(one["sha256"]),
+            )
+            for one in json.loads(row.attachments)
+        ),
+        head=row.head,
+    )
+
+
+def delivery_row(row: Row[Any]) -> DeliveryRow:
+    """A row of `delivery`, typed."""
+    return DeliveryRow(
+        id=DeliveryId(row.id),
+        document=DocumentKey(row.document_key),
+        consignment=ConsignmentId(row.consignment_id) if row.consignment_id else None,
+        station=StationId(row.station_id) if row.station_id else None,
+        kind=Kind(row.kind),
+        sender=OrganNumber(row.sender),
+        organ=OrganNumber(row.organ),
+        code=row.code,
+        name=row.name,
+        state=DeliveryState(row.state),
+        reason=_reason(row.reason),
+        state_at=from_micros(row.state_at),
+        accepted_at=from_micros(row.accepted_at),
+        received_at=from_micros(row.received_at) if row.received_at is not None else None,
+        status=row.status,
+        registered=row.registered,
+        returned=row.returned,
+    )
+
+
+def consignment_row(row: Row[Any]) -> ConsignmentRow:
+    """A row of `consignment`, typed."""
+    return ConsignmentRow(
+        id=ConsignmentId(row.id),
+        document=DocumentKey(row.document_key),
+        station=StationId(row.station_id),
+        lane=Lane(row.lane),
+        state=row.state,
+        attempt=row.attempt,
+        head=row.head,
+    )
+
+
+def buried_row(row: Row[Any]) -> BuriedRow:
+    """A row of `buried`, typed."""
+    return BuriedRow(
+        id=SubmissionId(row.id),
+        station=StationId(row.station_id) if row.station_id else None,
+        message_id=row.message_id,
+        digest=Digest(row.digest),
+        size=row.size,
+        reason=ReasonCode(row.reason),
+        at=from_micros(row.at),
+        admitted_as=SubmissionId(row.submission_id) if row.submission_id else None,
+    )
