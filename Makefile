@@ -1,10 +1,14 @@
 # `make help` lists what there is. Needs Python 3.11+ and make; everything else is installed into .venv.
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+WORKERS ?= 2
+
+# Every test, in an order drawn anew each time (the seed is printed; `ARGS="-p randomly -p no:xdist ..."` narrows).
+PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up lint types
+.PHONY: help setup demo test check up services itest-remote lint types fast coverage docs locked
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,8 +16,59 @@ help: ## List the targets
 setup: $(VENV)/.ready ## Make .venv with the locked dependencies and the `axis` command
 
 $(VENV)/.ready: requirements/dev.txt requirements/bootstrap.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/bootstrap.txt
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+demo: setup ## The main job: an axis and simulated stations on loopback, one table at the end
+	$(BIN)/axis demo
+
+up: setup ## Run an axis in this folder: one process, SQLite, nothing but Python
+	$(BIN)/axis up
+
+test: setup ## Every test, real RabbitMQ and PostgreSQL included; a skipped one is a failure
+	@$(BIN)/python -m tests.services install
+	$(PYTEST) --nothing-skipped $(ARGS)
+
+check: lint types fast ## What to run before a commit: style, architecture, types, fast tests
+
+lint: setup ## Style and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: setup ## mypy --strict, tests too
+	$(BIN)/mypy
+
+fast: setup ## The tests that need no server and little time
+	$(PYTEST) -q -m "not service and not slow" $(ARGS)
+
+services: setup ## Start a private RabbitMQ and PostgreSQL, print how to use them, wait for Ctrl-C
+	@$(BIN)/python -m tests.services
+
+itest-remote: setup ## The service tests on servers elsewhere: AXIS_TEST_AMQP_URL, AXIS_TEST_DATABASE_URL
+	@test -n "$$AXIS_TEST_AMQP_URL" && test -n "$$AXIS_TEST_DATABASE_URL" || { \
+	  echo "Set AXIS_TEST_AMQP_URL (amqp://admin:password@host:5672/),"; \
+	  echo "    AXIS_TEST_AMQP_MANAGEMENT_URL (http://admin:password@host:15672) and"; \
+	  echo "    AXIS_TEST_DATABASE_URL (postgresql://role-that-may-create-databases:password@host:5432/postgres)."; \
+	  exit 2; }
+	$(PYTEST) -m "service and not private_node" --nothing-skipped $(ARGS)
+
+coverage: setup ## Every test with branch coverage, also of the processes tests start
+	@$(BIN)/python -m tests.services install
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n $(WORKERS) --dist loadfile --nothing-skipped -q $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
+
+docs: setup ## Write the generated parts of the documentation anew
+	$(BIN)/python -m tests.project.write
+
+locked: setup ## Resolve the dependencies anew and write requirements/*.txt with hashes
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev pyproject.toml \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml \
+	  --generate-hashes --no-emit-index-url --no-header -o requirements/run.txt
