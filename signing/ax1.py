@@ -217,8 +217,8 @@ def read_claim(
     """
     _check_bytes(skeleton)
     _check_ids(found)
+    signature = _signature(found)
     header, body, attachments = _envelope(root)
-    signature = _signature(header, found)
     message_header, bussiness = _header(header, found)
     _refuse_twins(found)
     manifest = _manifest(skeleton, root, body, attachments)
@@ -306,11 +306,12 @@ def _envelope(
     return envelope[0], envelope[1] if len(envelope) > 1 else None, root[1] if len(root) > 1 else None
 
 
-def _signature(header: etree._Element, found: Survey) -> etree._Element:
+def _signature(found: Survey) -> etree._Element:
     signatures = found.named(SIGNATURE)
     if len(signatures) != 1:
         raise RefusedError(Reason.SHAPE_SIGNATURE_COUNT, str(len(signatures)))
-    if signatures[0].getparent() is not header or header[-1] is not signatures[0]:
+    parent = signatures[0].getparent()
+    if parent is None or parent.tag != HEADER or parent[-1] is not signatures[0]:
         raise RefusedError(Reason.SHAPE_SIGNATURE_PLACE)
     return signatures[0]
 

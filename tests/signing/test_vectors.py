@@ -1,0 +1,62 @@
+"""Every strict rule has messages that break it, and each is refused for the reason in its story."""
+
+import pytest
+
+from signing.reasons import EXPLANATIONS, Reason, Tier
+from signing.verify import CheckResult
+from tests.signing.builders import verdict
+from tests.signing.vectors import VECTORS, Vector
+
+ELSEWHERE = {
+    Reason.PASSED,
+    Reason.UNSIGNED,
+    Reason.LEGACY,
+    # test_revocation
+    Reason.REVOCATION_REVOKED,
+    Reason.REVOCATION_STALE,
+    Reason.REVOCATION_UNKNOWN,
+    # test_skeleton: it takes two parsers that disagree
+    Reason.XML_DISAGREEMENT,
+}
+RULES_OF_THE_HUB = {28, 29}
+WITHOUT_A_MESSAGE = {
+    3: "no DTD is ever loaded: an_undefined_entity shows the rest",
+    19: "test_verify: only canonical bytes come out",
+    20: "this test: one reason per verdict",
+    27: "test_revocation",
+}
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda v: v.name)
+def test_the_message_is_refused_for_its_reason(vector: Vector) -> None:
+    """Never passed, never legacy, and with the code that its story promises."""
+    message = vector.build()
+
+    judged = verdict(message, at=vector.at)
+
+    assert (judged.tier, judged.reason) == (Tier.FAILED, vector.reason), judged.detail
+    assert judged.signed is None
+    assert [c.result for c in judged.checks].count(CheckResult.FAILED) == 1
+
+
+def test_every_reason_has_a_vector() -> None:
+    """A code that nothing produces is a rule that nobody tests."""
+    produced = {vector.reason for vector in VECTORS}
+
+    missing = set(Reason) - produced - ELSEWHERE
+
+    assert missing == set()
+
+
+def test_every_rule_has_a_vector() -> None:
+    """Rules 1 to 30, but for those that the hub applies."""
+    covered = {vector.rule for vector in VECTORS} | RULES_OF_THE_HUB | set(WITHOUT_A_MESSAGE)
+
+    assert set(range(1, 31)) - covered == set()
+
+
+def test_every_vector_tells_its_story() -> None:
+    """So that the next reader knows which attack it was."""
+    assert [v.name for v in VECTORS if not v.story.strip()] == []
+    assert len({v.name for v in VECTORS}) == len(VECTORS)
+    assert all(EXPLANATIONS[v.reason].rule for v in VECTORS)
