@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from axis.core.exchange import BadMessage, Consignment, DeliveryRef
+from axis.core.exchange import BadMessage, Consignment, DeliveryRef, Notice
 from axis.core.model import (
     ConsignmentId,
     DeliveryId,
@@ -51,6 +51,9 @@ MAX_SUBMIT_BYTES: Final = 8 * 1024 * 1024
 MAX_REFS: Final = 50
 """Most deliveries in a header; the rest is fetched with `GET /consignments/<document>` or the ask `consignment`."""
 
+MAX_NOTICES_BYTES: Final = 2 * 1024
+"""Warnings beyond this are read in the verification report."""
+
 STATION_ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,30}\Z")
 SECRET: Final = re.compile(r"[a-z0-9]{16}\Z")
 
@@ -67,6 +70,8 @@ H_DELIVERIES: Final = "x-axis-deliveries"
 """JSON text: list of `[delivery, code]`."""
 H_TOTAL: Final = "x-axis-deliveries-total"
 H_SENT_AT: Final = "x-axis-sent-at"
+H_NOTICES: Final = "x-axis-notices"
+"""JSON text: list of `[code, path, vi, en]`, at most `MAX_NOTICES_BYTES`; the report holds all of them."""
 H_BY_DIGEST: Final = "x-axis-by-digest"
 """`true`: the body is empty, fetch the payload by its document."""
 
@@ -134,7 +139,16 @@ def consignment_headers(one: Consignment, *, inline: bool) -> dict[str, str | in
     }
     if one.report is not None:
         headers[H_REPORT] = one.report
+    if one.notices:
+        headers[H_NOTICES] = _notices(one.notices)
     return headers
+
+
+def _notices(notices: Sequence[Notice]) -> str:
+    kept = [[one.code, one.path[:120], one.vi[:200], one.en[:200]] for one in notices]
+    while len(text := json.dumps(kept, separators=(",", ":"))) > MAX_NOTICES_BYTES:
+        kept.pop()
+    return text
 
 
 def read_consignment_headers(headers: Mapping[str, object], *, lane: Lane) -> Consignment:
@@ -176,6 +190,10 @@ def read_consignment_headers(headers: Mapping[str, object], *, lane: Lane) -> Co
                 DeliveryRef(delivery=DeliveryId(str(one)), code=str(code)) for one, code in refs
             ),
             deliveries_total=number(H_TOTAL),
+            notices=tuple(
+                Notice(code=str(code), path=str(path), vi=str(vi), en=str(en))
+                for code, path, vi, en in json.loads(text(H_NOTICES) if H_NOTICES in headers else "[]")
+            ),
             sent_at=datetime.fromisoformat(text(H_SENT_AT)),
         )
     except BadMessage:

@@ -6,6 +6,7 @@ AxisError
   x InvariantBroken       we are wrong                     -> stop, keep everything, call a person
   x NotAllowed            the caller may not               -> HTTP 403, exit 1
   x NotFound              there is no such thing           -> HTTP 404, exit 1
+  x Withdrawn             it was, and is taken back        -> HTTP 410
   x Ambiguous             several things have this name    -> exit 2 with the candidates
   x SettingsError         the process must not start       -> exit 2, all problems listed
 """
@@ -41,6 +42,14 @@ class NotFound(AxisError):
         super().__init__(f"no such {what}: {name}")
         self.what = what
         self.name = name
+
+
+class Withdrawn(AxisError):
+    """The document was recalled or taken back: its bytes are not given out any more."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__(f"document {document} was recalled")
+        self.document = document
 
 
 class Ambiguous(AxisError):

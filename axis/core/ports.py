@@ -13,8 +13,9 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from axis.core.directory import Directory, Station
 from axis.core.events import Event
-from axis.core.exchange import Answer, Consignment, FeedEntry, Receipt
+from axis.core.exchange import Answer, Consignment, DeliveryRef, FeedEntry, Notice, Receipt, Whereabouts
 from axis.core.model import (
     ConsignmentId,
     DeliveryId,
@@ -264,10 +265,169 @@ class Transaction(Protocol):
         """When consignments may be offered, and until when a publisher has them; `due_at` None leaves it."""
         ...
 
+    async def keep_secrets(self, station: StationId, *, secret: str | None, key_hash: str | None) -> None:
+        """Set the queue-name suffix and the hash of the key of a station that exists; None leaves one as it is."""
+        ...
+
 
 class Ledger(Protocol):
     """The store of the axis. Raises `ServiceUnavailable` when the database does not answer."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A writing transaction; commits when the block ends without an error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A consignment with everything that is said of it on the wire."""
+
+    row: ConsignmentRow
+    document: DocumentRow
+    deliveries: tuple[DeliveryRef, ...]
+    """Those still pending, at most as many as were asked for."""
+    deliveries_total: int
+    notices: tuple[Notice, ...]
+    """Warnings recorded with the acceptance."""
+
+
+class Outbox(Protocol):
+    """
+    What waits in the ledger to be done: consignments to offer, holds to try again, events to push.
+
+    Only paces and reads; what became of it is recorded through a `Transaction`. Raises `ServiceUnavailable`.
+    """
+
+    async def stations_due(self, *, at: datetime) -> Sequence[StationId]:
+        """Stations with a consignment that waits, is due and is not leased at `at`."""
+        ...
+
+    async def lease(
+        self, station: Station, *, at: datetime, until: datetime, limit: int
+    ) -> Sequence[ConsignmentId]:
+        """
+        Waiting consignments of the station that are due, urgent first, then oldest first; leased until `until`.
+
+        At most `limit`, and at most what the station's window leaves beside those handed over or fetched. Two callers
+        never get the same one while the lease runs.
+        """
+        ...
+
+    async def ready(self, ids: Sequence[ConsignmentId], *, refs: int) -> Sequence[Ready]:
+        """The consignments in the order given, each with at most `refs` pending deliveries; unlocked reading."""
+        ...
+
+    async def unfinished(
+        self, station: StationId, *, before: datetime, limit: int
+    ) -> Sequence[ConsignmentId]:
+        """Consignments handed over or fetched before `before` and not settled, oldest first."""
+        ...
+
+    async def stations_unfinished(self, *, before: datetime) -> Sequence[StationId]:
+        """Stations that have such consignments."""
+        ...
+
+    async def holds_due(self, *, at: datetime, until: datetime, limit: int) -> Sequence[SubmissionRow]:
+        """Held submissions whose next try has come, oldest first; nobody else gets them before `until`."""
+        ...
+
+    async def unpushed(
+        self, station: StationId, *, limit: int
+    ) -> Sequence[tuple[FeedEntry, DocumentKey | None]]:
+        """Events the station is told of and has not been pushed yet, in the order of the log."""
+        ...
+
+    async def stations_unpushed(self) -> Sequence[StationId]:
+        """Stations with such events."""
+        ...
+
+    async def pushed(self, station: StationId, *, index: int) -> None:
+        """Everything up to this leaf index lies in the station's queue."""
+        ...
+
+
+class Directories(Protocol):
+    """The directory as of now. Raises `ServiceUnavailable`."""
+
+    async def current(self) -> Directory:
+        """The newest snapshot; the same object as long as its version stands."""
+        ...
+
+
+class StationView(Protocol):
+    """
+    What one station may see, and nothing of anybody else: every reading takes the station whose eyes it is for.
+
+    Raises `NotFound` for what does not exist and for what is not the station's: the two look the same on purpose.
+    """
+
+    async def key_hash(self, station: StationId) -> str | None:
+        """SHA-256 (hex) of the station's API key; None when there is no such station or no key."""
+        ...
+
+    async def consignment(self, station: StationId, document: DocumentKey, *, refs: int) -> Ready:
+        """The station's newest consignment of the document."""
+        ...
+
+    async def payload_of(self, station: StationId, document: DocumentKey) -> DocumentRow:
+        """
+        The document, when the station has a delivery of it that is not withdrawn, or sent it itself.
+
+        Raises:
+            NotFound: it has none.
+            Withdrawn: every delivery of it was withdrawn.
+        """
+        ...
+
+    async def report(self, station: StationId, document: DocumentKey) -> tuple[bytes, str]:
+        """Verification report and the JSON of its receipt."""
+        ...
+
+    async def where_is(self, station: StationId, document: str) -> Whereabouts:
+        """
+        Where a document of the station stands, named by the axis's id or by `DocumentId`, over all its receivers.
+
+        Raises:
+            Ambiguous: the DocumentId fits several of its documents.
+        """
+        ...
+
+    async def outcome(
+        self, station: StationId, *, submission: SubmissionId | None, message_id: str | None
+    ) -> Event:
+        """The newest outcome event of a submission of the station, named by either."""
+        ...
+
+    async def feed(self, station: StationId, *, after: int, limit: int) -> Sequence[FeedEntry]:
+        """Events the station is told of, behind leaf `after` (-1 from the beginning), in the order of the log."""
+        ...
+
+
+class LogView(Protocol):
+    """The Merkle log, for everybody: it holds hashes only."""
+
+    async def checkpoint(self) -> str | None:
+        """The newest signed note, None before the first."""
+        ...
+
+    async def consistency(self, *, old: int, new: int) -> Sequence[str]:
+        """
+        Hashes (hex) that show that the log of size `new` continues that of size `old`, RFC 9162 section 2.1.4.
+
+        Raises:
+            NotFound: no such sizes.
+        """
+        ...
+
+    async def proof(self, index: int) -> str:
+        """
+        `tlog-proof@v1` of a leaf against the newest checkpoint.
+
+        Raises:
+            NotFound: no checkpoint covers that leaf yet.
+        """
+        ...
+
+    async def index_of(self, event: EventId) -> int | None:
+        """The leaf index of an event, None before it is numbered."""
         ...
