@@ -28,6 +28,7 @@ from axis.core.model import (
     StationId,
     SubmissionId,
 )
+from axis.core.reasons import ReasonCode
 from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 
 
@@ -193,6 +194,24 @@ class InboundMessage:
     """Digest the sender named, when it named one."""
     by_digest: bool = False
     """The body is the digest of a payload this station uploaded before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuriedMessage:
+    """
+    A message that nobody judged: it killed whoever took it, or its address does not exist. Nobody has parsed it.
+
+    The broker may hand the same one over twice, when the acknowledgement was lost after it was recorded.
+    """
+
+    station: StationId | None
+    """From the validated `user_id`; None when there is none, or when it is not the name of a station."""
+    message_id: str
+    body: bytes
+    reason: ReasonCode
+    """`BURY_DELIVERY_LIMIT` or `BURY_UNROUTED`."""
+    at: datetime
+    """When the axis read it from where it had come to lie."""
 
 
 class Transaction(Protocol):
