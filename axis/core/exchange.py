@@ -188,13 +188,23 @@ class Ack:
 
 @unique
 class Ask(StrEnum):
-    """What a station asks of the axis over AMQP, where there is no HTTP request for it."""
+    """
+    What a station asks of the axis over AMQP, where there is no HTTP request for it.
+
+    The reply lies in its `receipts` queue, type `reply`, correlated to the question. A question without an answer
+    gets `{"type": "error", "ask", "document", "error": not_found | withdrawn | not_allowed | ambiguous | bad_message}`.
+    """
 
     RESYNC = "resync"
+    """Everything handed over and not settled is offered again; no reply."""
     WHERE_IS = "where_is"
+    """`whereabouts_json` of a document the station sent."""
     REPORT = "report"
+    """`{"type": "report", "document", "report": canonical text, "receipt": receipt_json}`."""
     CONSIGNMENT = "consignment"
+    """`{"type": "consignment", ...consignment_json}` with all pending deliveries."""
     PAYLOAD = "payload"
+    """`{"type": "payload", "document", "digest", "content": base64}`, up to 8 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

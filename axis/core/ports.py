@@ -218,7 +218,8 @@ class Transaction(Protocol):
     """
     One transaction of the ledger: all of it is true afterwards, or none of it.
 
-    Rows are read for update in the order of their ids, so that two transactions cannot wait for each other.
+    Rows that decide something are read for update in the order of their ids, and consignments before their
+    deliveries, so that two transactions cannot wait for each other.
     """
 
     async def answered(
@@ -252,15 +253,32 @@ class Transaction(Protocol):
 
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]: ...
 
-    async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]: ...
+    async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]:
+        """Every delivery of the documents, not locked: whoever acts on one locks its consignment first."""
+        ...
 
     async def deliveries_in(self, consignments: Sequence[ConsignmentId]) -> Sequence[DeliveryRow]: ...
+
+    async def consignments_of(
+        self, deliveries: Sequence[DeliveryId]
+    ) -> Mapping[DeliveryId, ConsignmentRow]:
+        """The consignments that carry these deliveries, locked; a delivery that has none is left out."""
+        ...
 
     async def consignments(self, ids: Sequence[ConsignmentId]) -> Mapping[ConsignmentId, ConsignmentRow]: ...
 
     async def buried(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, BuriedRow]: ...
 
     async def events(self, ids: Sequence[EventId]) -> Mapping[EventId, Event]: ...
+
+    async def replay_plan(self, plan: str) -> tuple[str, Sequence[tuple[str, str]]]:
+        """
+        State of a replay plan, locked, and its next items (kind, id) that are still planned, at most 100.
+
+        Raises:
+            NotFound: no such plan.
+        """
+        ...
 
     async def directory_version(self) -> int:
         """The directory's version, locked until commit."""

@@ -292,6 +292,8 @@ def _buried(event: Event, facts: Any) -> Iterator[Op]:
             "submission_id": None,
         },
     )
+    for key in facts.get("claims", ()):
+        yield Put("claim", (("key", key),), {"submission_id": event.submission, "document_key": None})
 
 
 def _organs(facts: Any) -> Iterator[Op]:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from axis.core.errors import ServiceUnavailable
+from axis.core.errors import NotFound, ServiceUnavailable
 from axis.core.events import Event, read_record
 from axis.core.ids import year_of
 from axis.core.model import (
@@ -261,18 +261,30 @@ class SQLTransaction:
 
     async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]:
         """See the port."""
-        return await self._deliveries_where(t.delivery.c.document_key, documents)
+        return await self._deliveries_where(t.delivery.c.document_key, documents, lock=False)
 
     async def deliveries_in(self, consignments: Sequence[ConsignmentId]) -> Sequence[DeliveryRow]:
         """See the port."""
-        return await self._deliveries_where(t.delivery.c.consignment_id, consignments)
+        return await self._deliveries_where(t.delivery.c.consignment_id, consignments, lock=True)
 
-    async def _deliveries_where(self, column: Any, values: Sequence[str]) -> Sequence[DeliveryRow]:
+    async def _deliveries_where(
+        self, column: Any, values: Sequence[str], *, lock: bool
+    ) -> Sequence[DeliveryRow]:
         found: list[DeliveryRow] = []
         for chunk in _chunks(sorted(set(values))):
             query = select(t.delivery).where(column.in_(chunk)).order_by(t.delivery.c.id)
-            found.extend(delivery_row(row) for row in await self._rows(query, lock=True))
+            found.extend(delivery_row(row) for row in await self._rows(query, lock=lock))
         return found
+
+    async def consignments_of(
+        self, deliveries: Sequence[DeliveryId]
+    ) -> Mapping[DeliveryId, ConsignmentRow]:
+        """See the port."""
+        # Which consignment carries a delivery never changes, so this much may be read without a lock.
+        rows = await self._wide(t.delivery, deliveries, lock=False)
+        carried = {DeliveryId(row.id): ConsignmentId(row.consignment_id) for row in rows if row.consignment_id}
+        found = await self.consignments(sorted(set(carried.values())))
+        return {delivery: found[consignment] for delivery, consignment in carried.items()}
 
     async def consignments(self, ids: Sequence[ConsignmentId]) -> Mapping[ConsignmentId, ConsignmentRow]:
         """See the port."""
@@ -292,6 +304,20 @@ class SQLTransaction:
         """See the port."""
         rows = await self._wide(t.event, ids, lock=False)
         return {EventId(row.id): read_record(row.record) for row in rows}
+
+    async def replay_plan(self, plan: str) -> tuple[str, Sequence[tuple[str, str]]]:
+        """See the port."""
+        rows = await self._rows(select(t.replay_plan).where(t.replay_plan.c.id == plan), lock=True)
+        if not rows:
+            raise NotFound("replay plan", plan)
+        table = t.replay_item
+        items = await self._rows(
+            select(table.c.kind, table.c.item_id)
+            .where(table.c.plan_id == plan, table.c.state == "planned")
+            .order_by(table.c.kind, table.c.item_id)
+            .limit(100)
+        )
+        return str(rows[0].state), [(row.kind, row.item_id) for row in items]
 
     async def directory_version(self) -> int:
         """See the port."""

@@ -1,0 +1,247 @@
+"""
+After step 7: what a station says of its deliveries becomes events; a broker acknowledgement alone proves nothing.
+
+`fetched` and `done` move a delivery on, `fail` offers it again by the schedule and in the end fails it, `withdrawn`
+closes one that was recalled. What changes nothing (twice, too late, not the station's) is recorded as ignored, with
+the reason, and never stops what stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from axis.core.directory import Station
+from axis.core.events import JSON, Event, EventKind
+from axis.core.exchange import Ack, Outcome
+from axis.core.lifecycle import DeliveryStep, next_delivery_state
+from axis.core.model import (
+    Actor,
+    ConsignmentId,
+    DeliveryId,
+    DeliveryState,
+    DocumentKey,
+    EventId,
+    StationId,
+)
+from axis.core.ports import Clock, Ids, Ledger, Transaction
+from axis.core.reasons import ReasonCode
+from axis.core.retry import DELIVERIES
+from axis.core.rows import ConsignmentRow, DeliveryRow, DocumentRow
+from axis.flow.steps import step_event
+
+MOST_REASON = 500
+"""Characters of a station's own explanation that are kept."""
+
+_STEP = {
+    Outcome.FETCHED: DeliveryStep.FETCH,
+    Outcome.DONE: DeliveryStep.ACKNOWLEDGE,
+    Outcome.WITHDRAWN: DeliveryStep.WITHDRAW,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What one message of a station says of deliveries."""
+
+    station: Station
+    acks: tuple[Ack, ...]
+    message_id: str
+    at: datetime
+
+
+async def acknowledge(
+    statements: Sequence[Statement], *, ledger: Ledger, clock: Clock, ids: Ids
+) -> frozenset[StationId]:
+    """
+    Record what the stations say, in order, in one transaction; returns the stations that are told of it.
+
+    Raises:
+        ServiceUnavailable: nothing was recorded, or it is unknown; said again, it changes nothing twice.
+    """
+    async with ledger.transaction() as tx:
+        desk = await _Deliveries.load(
+            tx, sorted({ack.delivery for one in statements for ack in one.acks}), at=clock.now(), ids=ids
+        )
+        for statement in statements:
+            desk.take(statement)
+        await tx.append(desk.events)
+        for due_at, consignments in desk.offer_again_at.items():
+            await tx.pace(consignments, due_at=due_at, lease_until=None)
+    return frozenset(station for event in desk.events for station in event.stations)
+
+
+class _Deliveries:
+    """The deliveries a batch speaks of, as they stand after each statement."""
+
+    def __init__(
+        self,
+        *,
+        rows: Mapping[DeliveryId, DeliveryRow],
+        consignments: Mapping[ConsignmentId, ConsignmentRow],
+        documents: Mapping[DocumentKey, DocumentRow],
+        at: datetime,
+        ids: Ids,
+    ) -> None:
+        self._rows = dict(rows)
+        self._consignments = dict(consignments)
+        self._documents = documents
+        self._inside: dict[ConsignmentId, list[DeliveryId]] = defaultdict(list)
+        for row in rows.values():
+            if row.consignment is not None:
+                self._inside[row.consignment].append(row.id)
+        self._at = at
+        self._ids = ids
+        self.events: list[Event] = []
+        self.offer_again_at: dict[datetime, list[ConsignmentId]] = defaultdict(list)
+
+    @classmethod
+    async def load(
+        cls, tx: Transaction, wanted: Sequence[DeliveryId], *, at: datetime, ids: Ids
+    ) -> _Deliveries:
+        """Lock the consignments, then all their deliveries."""
+        carried = await tx.consignments_of(wanted)
+        consignments = {one.id: one for one in carried.values()}
+        rows = await tx.deliveries_in(sorted(consignments))
+        documents = await tx.documents(sorted({one.document for one in consignments.values()}))
+        return cls(
+            rows={row.id: row for row in rows},
+            consignments=consignments,
+            documents=documents,
+            at=at,
+            ids=ids,
+        )
+
+    def take(self, statement: Statement) -> None:
+        """One message: an event per consignment and step, and one for what is ignored."""
+        ignored: list[JSON] = []
+        groups: dict[tuple[ConsignmentId, Outcome, str], list[DeliveryId]] = defaultdict(list)
+        for ack in statement.acks:
+            row = self._rows.get(ack.delivery)
+            if row is None or row.consignment is None or row.station != statement.station.id:
+                # That it exists for somebody else is not told.
+                ignored.append([ack.delivery[:26], ack.outcome.value, "not_yours"])
+                continue
+            why = self._no_step(row, ack)
+            if why is not None:
+                ignored.append([row.id, ack.outcome.value, why])
+                continue
+            groups[row.consignment, ack.outcome, ack.reason[:MOST_REASON]].append(row.id)
+        for (consignment, outcome, reason), chosen in groups.items():
+            self._step(statement, self._consignments[consignment], outcome, reason, chosen)
+        if ignored:
+            self.events.append(
+                Event(
+                    id=EventId(self._ids.new(self._at)),
+                    kind=EventKind.ACK_IGNORED,
+                    at=self._at,
+                    by=Actor(station=statement.station.id),
+                    facts={"message_id": statement.message_id[:255], "ignored": ignored},
+                )
+            )
+
+    def _no_step(self, row: DeliveryRow, ack: Ack) -> str | None:
+        """Why an acknowledgement changes nothing, or None when it does."""
+        match ack.outcome:
+            case Outcome.FAIL:
+                possible = row.state in {DeliveryState.HANDED_OVER, DeliveryState.FETCHED}
+            case Outcome.WITHDRAWN if row.reason is not ReasonCode.DELIVER_RECALLED:
+                # Only the axis takes a delivery back; a station that will not have it says "fail".
+                return "not_recalled"
+            case _:
+                possible = next_delivery_state(row.state, _STEP[ack.outcome]) is not None
+        return None if possible else row.state.value
+
+    def _step(
+        self,
+        statement: Statement,
+        consignment: ConsignmentRow,
+        outcome: Outcome,
+        reason: str,
+        chosen: Sequence[DeliveryId],
+    ) -> None:
+        more: dict[str, JSON] = {"said": reason} if reason else {}
+        code: ReasonCode | None = None
+        if outcome is Outcome.FAIL:
+            pause = DELIVERIES.pause(max(1, consignment.attempt))
+            if pause is None:
+                step, code = DeliveryStep.FAIL, ReasonCode.DELIVER_NOT_TAKEN
+            else:
+                step = DeliveryStep.OFFER_AGAIN
+                self.offer_again_at[self._at + pause].append(consignment.id)
+        else:
+            step = _STEP[outcome]
+        if outcome is Outcome.WITHDRAWN:
+            code = ReasonCode.DELIVER_RECALLED
+        event = step_event(
+            step,
+            chosen=set(chosen),
+            every=[self._rows[one] for one in self._inside[consignment.id]],
+            consignment=consignment,
+            document=self._documents[consignment.document],
+            by=Actor(station=statement.station.id),
+            at=self._at,
+            ids=self._ids,
+            reason=code,
+            more=more,
+        )
+        if event is not None:
+            self._remember(event, step, consignment)
+
+    def _remember(self, event: Event, step: DeliveryStep, consignment: ConsignmentRow) -> None:
+        self.events.append(event)
+        facts: Any = event.facts
+        for delivery in event.deliveries:
+            row = self._rows[delivery]
+            after = next_delivery_state(row.state, step)
+            assert after is not None, "step_event takes only what the lifecycle allows"
+            self._rows[delivery] = replace(row, state=after)
+        self._consignments[consignment.id] = replace(
+            consignment, head=event.hash.hex(), state=facts["consignment_state"]
+        )
+
+
+async def offer_again(
+    consignments: Sequence[ConsignmentId],
+    *,
+    cause: str,
+    ledger: Ledger,
+    clock: Clock,
+    ids: Ids,
+    by: Actor,
+    since: timedelta = timedelta(0),
+) -> int:
+    """
+    Put what was handed over or fetched and never settled back into the ledger: same deliveries, a new message.
+
+    `cause` says why (`resync`, `not_settled`). Those whose last event is younger than `since` stay.
+    """
+    count = 0
+    async with ledger.transaction() as tx:
+        at = clock.now()
+        rows = await tx.consignments(consignments)
+        deliveries = await tx.deliveries_in(sorted(rows))
+        documents = await tx.documents(sorted({row.document for row in rows.values()}))
+        events = []
+        for row in rows.values():
+            inside = [one for one in deliveries if one.consignment == row.id]
+            event = step_event(
+                DeliveryStep.OFFER_AGAIN,
+                chosen={one.id for one in inside if one.state_at + since <= at},
+                every=inside,
+                consignment=row,
+                document=documents[row.document],
+                by=by,
+                at=at,
+                ids=ids,
+                more={"cause": cause},
+            )
+            if event is not None:
+                events.append(event)
+                count += 1
+        await tx.append(events)
+        await tx.pace(list(rows), due_at=at, lease_until=None)
+    return count

@@ -1,0 +1,78 @@
+"""
+Callers that come at the same time share one call: group commit for whatever is slow once and cheap per item.
+
+A caller gets the result of its own item, or the error of the batch it was in. Nothing waits on purpose: while one
+batch is under way the next one gathers, so batches grow with the load and a lone caller is served at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Together(Generic[Item, Result]):
+    """Runs `work` over what its callers bring, at most `most` items at a time, `parallel` batches at once."""
+
+    def __init__(
+        self,
+        work: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        most: int,
+        parallel: int = 1,
+    ) -> None:
+        self._work = work
+        self._most = most
+        self._free = parallel
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def bring(self, items: Sequence[Item]) -> Sequence[Result]:
+        """
+        The results of `items`, in order.
+
+        A caller that is cancelled leaves its items in the batch: they are done or not like those of all others.
+        """
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Result]] = []
+        for item in items:
+            future: asyncio.Future[Result] = loop.create_future()
+            futures.append(future)
+            self._waiting.append((item, future))
+        self._start()
+        # Every outcome is collected before the first error is raised: none may be left unread.
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return [result for result in results if not isinstance(result, BaseException)]
+
+    def _start(self) -> None:
+        while self._free and self._waiting:
+            self._free -= 1
+            batch = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+            task = asyncio.ensure_future(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self, batch: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._work([item for item, _ in batch])
+        except BaseException as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for (_, future), result in zip(batch, results, strict=True):
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            self._free += 1
+            self._start()
