@@ -10,11 +10,11 @@ A code is never corrected; the text as written stays beside its normal form.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+from axis.edxml.text import visible
+
 _QCVN_102 = re.compile(r"[0-9]{3}\.[0-9]{2}\.[0-9]{2}\.[A-Z][0-9A-Z][0-9]")
 _NINE = re.compile(r"[0-9]{2}\.[0-9]{2}\.[A-Z][0-9A-Z][0-9]")
 _DECISION_20 = re.compile(r"[A-Z][0-9]{2}(?:\.[0-9A-Z]+)*")
@@ -89,8 +89,7 @@ class OrganCode:
 
 def normal(text: str) -> str:
     """The form codes are compared and looked up by."""
-    visible = _INVISIBLE.sub("", unicodedata.normalize("NFC", text))
-    return visible.strip().upper()
+    return visible(text).strip().upper()
 
 
 def parse_organ_code(text: str) -> OrganCode:

@@ -79,11 +79,6 @@ _SOAP = frozenset(
     }
 )
 _INVENTED = "http://www.go.vn/eDoc"
-_SPACE = " \t\r\n"
-_INVISIBLE = re.compile("[\u00a0\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
-_INTEGER = re.compile(r"-?[0-9]{1,9}")
-_TRUE = frozenset({"1", "true"})
-_FALSE = frozenset({"0", "false"})
 _ONE_CONTENT_ID = re.compile(r"cid:(?!cid:)\S.*", re.DOTALL)
 
 ORDER = (

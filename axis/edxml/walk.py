@@ -19,12 +19,13 @@ from axis.edxml import findings as f
 from axis.edxml.dates import read_date, read_time
 from axis.edxml.message import NAMESPACE, WrittenDate, WrittenTime
 from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
+from axis.edxml.text import INVISIBLE
 
 XLINK = "{http://www.w3.org/1999/xlink}"
 _XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 _DSIG = "http://www.w3.org/2000/09/xmldsig#"
 SPACE = " \t\r\n"
-_INVISIBLE = re.compile("[\u00a0\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_NO_BREAK_SPACE = "\u00a0"
 INTEGER = re.compile(r"-?[0-9]{1,9}")
 _TRUE = frozenset({"1", "true"})
 _FALSE = frozenset({"0", "false"})
@@ -142,7 +143,7 @@ class Walk:
         if not text:
             self.notes.add(f.EMPTY_ELEMENT, leaf, name=leaf.name)
         elif not text.isascii() and not code:
-            if _INVISIBLE.search(text):
+            if _NO_BREAK_SPACE in text or INVISIBLE.search(text):
                 self.notes.add(f.INVISIBLE, leaf, name=leaf.name)
             if not unicodedata.is_normalized("NFC", text):
                 self.notes.add(f.NOT_NFC, leaf, name=leaf.name)
