@@ -112,6 +112,24 @@ def quoted(fact: object) -> str:
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
+def bounded(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, with those beyond `MOST_OF_A_KIND` of one kind counted in a last one."""
+    kept: list[Finding] = []
+    counts: dict[str, int] = {}
+    last: dict[str, str] = {}
+    for found in findings:
+        counts[found.code] = counts.get(found.code, 0) + 1
+        if counts[found.code] <= MOST_OF_A_KIND:
+            kept.append(found)
+        else:
+            last[found.code] = found.path
+    kept.extend(
+        finding(MORE_OF_THE_SAME, path, count=counts[code] - MOST_OF_A_KIND, code=code)
+        for code, path in last.items()
+    )
+    return tuple(kept)
+
+
 def refusals(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Those that refuse the message."""
     return tuple(found for found in findings if found.severity is Severity.REFUSE)
@@ -340,8 +358,8 @@ FIELD_MISSING = _kind("field.missing",
     "Thiếu <{name}> (QĐ 28/2018 Điều 10.2 điểm {letter}).",
     "<{name}> is missing (QĐ28 Art. 10.2 letter {letter}).")
 PRIORITY = _kind("priority.out_of_range",
-    "Độ khẩn {found} nằm ngoài 0-4; được xử lý như văn bản thường.",
-    "Priority {found} is outside 0-4; the document is treated as normal.")
+    "Độ khẩn {found} nằm ngoài {known}; được xử lý như văn bản thường.",
+    "Priority {found} is outside {known}; the document is treated as normal.")
 AMOUNT = _kind("number.out_of_range",
     "<{name}> là {found}, ngoài khoảng 0-65535.",
     "<{name}> is {found}, outside 0-65535.")
