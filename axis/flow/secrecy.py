@@ -24,7 +24,7 @@ _END_CHARS = 200
 """A mark stands at an end of a text; what lies between is not searched, however long it is."""
 
 _FILE_TAIL = re.compile(
-    r"(?:\.[^\W_]{1,8}|[ ._-](?:signed|da[ _-]?ky|đã[ _-]?ký)|[ _-]?\([0-9]{1,3}\))$", re.IGNORECASE
+    r"(?:\.[a-z0-9]{1,8}|[ ._-](?:signed|da[ _-]?ky|đã[ _-]?ký)|[ _-]?\([0-9]{1,3}\))$", re.IGNORECASE
 )
 """What programs append to a file name: extensions, `_Signed`, ` (1)`."""
 
