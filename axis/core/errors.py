@@ -8,10 +8,15 @@ AxisError
   x NotFound              there is no such thing           -> HTTP 404, exit 1
   x Withdrawn             it was, and is taken back        -> HTTP 410
   x Ambiguous             several things have this name    -> exit 2 with the candidates
+  x WrongOffset           a piece that continues nothing   -> HTTP 409 with the offset
+  x UploadRefused         it cannot become a payload       -> HTTP 4xx with the reason
+  x InvalidAct            a change that makes no sense     -> exit 2, HTTP 422, all problems listed
   x SettingsError         the process must not start       -> exit 2, all problems listed
 """
 
 from __future__ import annotations
+
+from axis.core.reasons import ReasonCode
 
 
 class AxisError(Exception):
@@ -59,6 +64,31 @@ class Ambiguous(AxisError):
         super().__init__(f"{name} fits {len(candidates)}: {', '.join(candidates[:10])}")
         self.name = name
         self.candidates = candidates
+
+
+class WrongOffset(AxisError):
+    """A piece of an upload that does not begin where the last one ended, or that another request is adding to."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(f"the upload continues at byte {offset}")
+        self.offset = offset
+
+
+class UploadRefused(AxisError):
+    """An upload that is too large, does not have its digest, or is one too many; nothing of it is kept."""
+
+    def __init__(self, reason: ReasonCode, detail: str) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class InvalidAct(AxisError):
+    """What a person asked the axis to change makes no sense; nothing was changed. `problems` lists everything."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
 
 
 class SettingsError(AxisError):

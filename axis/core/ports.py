@@ -48,6 +48,14 @@ class Ids(Protocol):
         ...
 
 
+class Randomness(Protocol):
+    """The only source of secrets."""
+
+    def take(self, size: int) -> bytes:
+        """`size` bytes that nobody can guess."""
+        ...
+
+
 class Blobs(Protocol):
     """
     Payloads by SHA-256, each stored once.
@@ -81,6 +89,85 @@ class Blobs(Protocol):
 
     async def remove(self, digests: Sequence[Digest]) -> None:
         """Delete; a missing blob is no error."""
+        ...
+
+
+class Uploads(Protocol):
+    """Which payloads a station uploaded itself, and may therefore submit by digest."""
+
+    async def uploaded(self, station: StationId, digest: Digest) -> bool:
+        """Whether this station uploaded this payload, in full, in the last 24 hours."""
+        ...
+
+    async def record(self, station: StationId, digest: Digest, *, size: int, at: datetime) -> None:
+        """It has, at this moment. The payload lies in `Blobs` already."""
+        ...
+
+
+class UploadSpool(Protocol):
+    """
+    Uploads on their way in, in pieces, each of one station: another station's pieces are never seen or added to.
+
+    Raises `ServiceUnavailable` when the disk does not take the bytes.
+    """
+
+    async def offset(self, station: StationId, digest: Digest) -> int:
+        """How many bytes have arrived; 0 when there is no such upload."""
+        ...
+
+    async def append(
+        self, station: StationId, digest: Digest, *, offset: int, pieces: AsyncIterator[bytes]
+    ) -> int:
+        """
+        Add what comes, and return how many bytes there are now. What came before `pieces` broke off is kept.
+
+        Raises:
+            WrongOffset: `offset` is not where the upload ends, or another request is adding to it now.
+            UploadRefused: it has become too large, or the station has too many under way.
+        """
+        ...
+
+    async def finish(self, station: StationId, digest: Digest) -> Path:
+        """
+        The complete file, verified against its digest; `Blobs.put` moves it away.
+
+        Raises:
+            UploadRefused: other bytes than the digest says; they are gone.
+            NotFound: there is no such upload.
+        """
+        ...
+
+    async def discard(self, station: StationId, digest: Digest) -> None:
+        """Forget the upload; one that does not exist is no error."""
+        ...
+
+    async def expire(self, *, before: datetime) -> int:
+        """Forget uploads that nothing was added to since `before`; how many there were."""
+        ...
+
+
+class StationAccounts(Protocol):
+    """
+    Accounts of stations at the broker: user, rights and queues.
+
+    Every call brings the account to the state it names, whatever was there before, so that one that was cut off is
+    mended by the same call again. Raises `ServiceUnavailable` when the broker does not answer.
+    """
+
+    async def add(self, station: StationId, *, secret: str, password: str) -> None:
+        """A user of that name and password that may use the station's own queues and keys, and nothing else."""
+        ...
+
+    async def suspend(self, station: StationId, *, secret: str) -> None:
+        """The user has no rights and no connections; queues and what lies in them stay."""
+        ...
+
+    async def resume(self, station: StationId, *, secret: str) -> None:
+        """The user has its rights again, and the password it had."""
+        ...
+
+    async def rotate(self, station: StationId, *, secret: str, password: str) -> None:
+        """The user has this password; connections made with another one are closed. Rights stay as they are."""
         ...
 
 
