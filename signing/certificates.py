@@ -21,10 +21,12 @@ from typing import Final, NewType, TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 
 from signing.errors import MaterialError, SigningError
+from signing.files import read_file
 from signing.policy import Policy
 from signing.reasons import Reason
 
@@ -103,8 +105,8 @@ def read_certificate(der: bytes) -> ReadCertificate:
             not_before=certificate.not_valid_before_utc,
             not_after=certificate.not_valid_after_utc,
         )
-        constraints = _find(extensions, x509.BasicConstraints)
-        usages = _find(extensions, x509.ExtendedKeyUsage)
+        constraints = find_extension(extensions, x509.BasicConstraints)
+        usages = find_extension(extensions, x509.ExtendedKeyUsage)
         return ReadCertificate(
             der=der,
             certificate=certificate,
@@ -112,14 +114,15 @@ def read_certificate(der: bytes) -> ReadCertificate:
             rsa_key=key if isinstance(key, rsa.RSAPublicKey) else None,
             is_ca=constraints is not None and constraints.ca,
             path_length=constraints.path_length if constraints is not None else None,
-            key_usage=_find(extensions, x509.KeyUsage),
+            key_usage=find_extension(extensions, x509.KeyUsage),
             extended_key_usages=None if usages is None else frozenset(u.dotted_string for u in usages),
         )
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
         raise MaterialError("certificate.unreadable", type(error).__name__) from error
 
 
-def _find(extensions: x509.Extensions, kind: type[_E]) -> _E | None:
+def find_extension(extensions: x509.Extensions, kind: type[_E]) -> _E | None:
+    """The extension of that kind, if there is one."""
     try:
         return extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
@@ -192,7 +195,7 @@ class TrustStore:
         Raises:
             MaterialError: a file cannot be read or holds no certificate.
         """
-        return cls.from_pem(*map(_read, paths), intermediates=[_read(p) for p in intermediates])
+        return cls.from_pem(*map(read_file, paths), intermediates=[read_file(p) for p in intermediates])
 
     def path(self, chain: Sequence[ReadCertificate], *, at: datetime, policy: Policy) -> CertificatePath:
         """
@@ -260,13 +263,6 @@ class TrustStore:
         return PathRefusedError(Reason.CHAIN_UNTRUSTED)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MaterialError("file.unreadable", f"{path.name}: {error.strerror}") from error
-
-
 def _issued(certificate: ReadCertificate, issuer: ReadCertificate) -> bool:
     if certificate.certificate.issuer != issuer.certificate.subject:
         return False
@@ -317,11 +313,13 @@ def _check_path(path: Sequence[ReadCertificate], *, at: datetime, policy: Policy
             below += 1
 
 
-def _check_key(certificate: ReadCertificate, policy: Policy) -> None:
-    key = certificate.certificate.public_key()
+def is_strong_key(key: CertificatePublicKeyTypes, policy: Policy) -> bool:
+    """Whether a key of this kind and size may certify: RSA as the policy says, or a curve of 256 bits."""
     if isinstance(key, rsa.RSAPublicKey):
-        strong = key.key_size >= policy.rsa_bits_min
-    else:
-        strong = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size >= 256
-    if not strong:
+        return key.key_size >= policy.rsa_bits_min
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.key_size >= 256
+
+
+def _check_key(certificate: ReadCertificate, policy: Policy) -> None:
+    if not is_strong_key(certificate.certificate.public_key(), policy):
         raise PathRefusedError(Reason.CHAIN_WEAK_KEY, certificate.facts.subject)

@@ -6,21 +6,34 @@ processing instructions are dropped because a signed message may have none, and 
 carried over as base64 without line breaks. What comes out is read back and checked against the strict rules before
 it is returned, so that nobody sends a signature that will be refused.
 
-It reads no clock: the signing time is an argument.
+`sign_file` does the same from file to file: what `axis sign` runs. Neither reads a clock: the signing time is an
+argument.
 """
 
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pybase64
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import padding
 from lxml import etree
 
 from signing import ax1
-from signing.algorithms import BASE64_TRANSFORM, DS, EXCLUSIVE_C14N, SHA256, SIGNED_PROPERTIES_TYPE, XADES
-from signing.certificates import ReadCertificate
+from signing.algorithms import (
+    BASE64_TRANSFORM,
+    DS,
+    EXCLUSIVE_C14N,
+    SHA256,
+    SIGNATURE_METHODS,
+    SIGNED_PROPERTIES_TYPE,
+    XADES,
+)
+from signing.certificates import CertificateFacts, ReadCertificate, certificates_from_pem
 from signing.errors import CannotSignError, MessageError
-from signing.keys import Signer
+from signing.files import read_file, write_file
+from signing.keys import KeySigner, Signer
 from signing.policy import CURRENT_POLICY
 from signing.skeleton import Limits, MemorySink, Part, read_skeleton
 from signing.verify import check_own_signature
@@ -62,6 +75,65 @@ def sign(
     signed = _write(root, contents, sink.contents, placeholder=f"content-{skeleton.sha256}")
     _check(signed, at=signing_time, limits=limits)
     return signed
+
+
+def sign_file(
+    path: Path,
+    *,
+    key: Path | Signer,
+    certificate: Path,
+    out: Path,
+    signing_time: datetime,
+    passphrase: bytes | None = None,
+    limits: Limits | None = None,
+) -> CertificateFacts:
+    """
+    Sign the message in `path` and write it to `out`, whole or not at all; returns whose signature it is.
+
+    `key` is a PEM file that only its owner can read, or anything that signs (an HSM); `certificate` is a PEM file
+    with the certificate of that key and, in any order, the authorities above it. A root in it is left out: the
+    receiver has its own.
+
+    Raises:
+        MaterialError: a file cannot be read or written, or holds no usable key or certificate.
+        MessageError: the message is no acceptable XML.
+        CannotSignError: no certificate in the file belongs to the key, or the message cannot be signed.
+    """
+    signer = KeySigner.from_file(key, passphrase=passphrase) if isinstance(key, Path) else key
+    chain = _chain(signer, certificates_from_pem(read_file(certificate)))
+    signed = sign(read_file(path), signer=signer, chain=chain, signing_time=signing_time, limits=limits)
+    write_file(out, signed)
+    return chain[0].facts
+
+
+def _chain(signer: Signer, certificates: Sequence[ReadCertificate]) -> tuple[ReadCertificate, ...]:
+    """The signer's certificate, then its issuers in order, as far as they are there and are not roots."""
+    own = next((one for one in certificates if _belong_together(signer, one)), None)
+    if own is None:
+        raise CannotSignError("sign.chain", "no certificate in the file belongs to the key")
+    chain = [own]
+    while (issuer := next((one for one in certificates if _is_above(one, chain)), None)) is not None:
+        chain.append(issuer)
+    return tuple(chain[: ax1.MAX_CERTIFICATES])
+
+
+def _belong_together(signer: Signer, certificate: ReadCertificate) -> bool:
+    """Whether what the key signs verifies with the certificate: the only question that an HSM answers too."""
+    key, challenge = certificate.rsa_key, b"Does this key belong to this certificate?"
+    if key is None:
+        return False
+    try:
+        key.verify(
+            signer.sign(challenge), challenge, padding.PKCS1v15(), SIGNATURE_METHODS[signer.method.value]
+        )
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _is_above(one: ReadCertificate, chain: Sequence[ReadCertificate]) -> bool:
+    is_root = one.certificate.issuer == one.certificate.subject
+    return not is_root and one not in chain and one.certificate.subject == chain[-1].certificate.issuer
 
 
 def _drop_comments(root: etree._Element) -> None:

@@ -230,6 +230,19 @@ def read_skeleton(
     return reading.close()
 
 
+def _why(error: expat.ExpatError, there: bytes) -> Reason:
+    """Expat calls bytes that are no UTF-8 an invalid token like any other; people need to hear which it is."""
+    if error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]:
+        return Reason.XML_ENTITY
+    if error.code == expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
+        try:
+            there.decode("utf-8")
+        except UnicodeDecodeError as wrong:
+            if wrong.start == 0 and wrong.reason != "unexpected end of data":
+                return Reason.XML_ENCODING
+    return Reason.XML_NOT_WELL_FORMED
+
+
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:
     while chunk := stream.read(_CHUNK_BYTES):
         yield chunk
@@ -380,8 +393,8 @@ class _Reading:
         try:
             self._parser.Parse(chunk, last)
         except expat.ExpatError as error:
-            undefined = error.code == expat.errors.codes[expat.errors.XML_ERROR_UNDEFINED_ENTITY]
-            reason = Reason.XML_ENTITY if undefined else Reason.XML_NOT_WELL_FORMED
+            at = self._parser.ErrorByteIndex - (self._fed - len(chunk))
+            reason = _why(error, chunk[at : at + 4] if at >= 0 else b"")
             raise MessageError(reason, f"line {error.lineno}, column {error.offset + 1}") from error
 
     def _cut(self) -> None:

@@ -134,10 +134,28 @@ class Verdict:
     """Only for passed and indeterminate."""
     revocation_sources: tuple[str, ...] = ()
     """What the answers of the revocation check rest on."""
+    revocation_issued_at: datetime | None = None
+    """When the oldest list or response that was used was issued; nothing if there is none for some certificate."""
+
+    def may_travel_when_urgent(self, policy: Policy = CURRENT_POLICY) -> bool:
+        """
+        Whether an urgent message may travel although revocation cannot be told: all else holds, and what is known
+        about revocation is younger than the policy's bound.
+        """
+        issued_at = self.revocation_issued_at
+        return (
+            self.tier is Tier.INDETERMINATE
+            and issued_at is not None
+            and self.judged_for - issued_at <= policy.revocation_urgent_fresh
+        )
 
     @property
     def attachments(self) -> tuple[SignedAttachment, ...]:
         return () if self.signed is None else self.signed.attachments
+
+    def result_of(self, name: CheckName) -> CheckResult:
+        """How one step ended."""
+        return next(check.result for check in self.checks if check.name is name)
 
     @property
     def rule(self) -> int:
@@ -193,16 +211,21 @@ def judge(
     try:
         skeleton = read_skeleton(source, limits=limits, sink=sink)
     except MessageError as error:
-        return Verdict(
-            tier=Tier.FAILED,
-            reason=error.reason,
-            detail=error.detail,
-            policy_version=policy.version,
-            judged_for=at,
-            message_sha256="",
-            checks=_checks({CheckName.STRUCTURE: CheckResult.FAILED}),
-        )
+        return unreadable(error, at=at, policy=policy)
     return verify(skeleton, trust=trust, at=at, policy=policy, revocation=revocation, bound_keys=bound_keys)
+
+
+def unreadable(error: MessageError, *, at: datetime, policy: Policy = CURRENT_POLICY) -> Verdict:
+    """The verdict on bytes that are no message. They were not read to their end, so their digest is not known."""
+    return Verdict(
+        tier=Tier.FAILED,
+        reason=error.reason,
+        detail=error.detail,
+        policy_version=policy.version,
+        judged_for=at,
+        message_sha256="",
+        checks=_checks({CheckName.STRUCTURE: CheckResult.FAILED}),
+    )
 
 
 def check_own_signature(skeleton: Skeleton, *, at: datetime, policy: Policy) -> None:
@@ -232,6 +255,7 @@ class _Judgement:
     chain: tuple[CertificateFacts, ...] = ()
     signed: SignedContent | None = None
     sources: list[str] = field(default_factory=list)
+    revocation_issued_at: datetime | None = None
 
     def passed(self, name: CheckName) -> None:
         self.results[name] = CheckResult.PASSED
@@ -257,6 +281,7 @@ class _Judgement:
             signed_at=self.signed_at,
             signed=self.signed if tier in {Tier.PASSED, Tier.INDETERMINATE} else None,
             revocation_sources=tuple(self.sources),
+            revocation_issued_at=self.revocation_issued_at,
         )
 
 
@@ -365,10 +390,12 @@ def _check_time(judgement: _Judgement, claim: Claim) -> None:
 def _check_revocation(judgement: _Judgement, path: CertificatePath, revocation: RevocationSource) -> Verdict:
     doubt: Reason | None = None
     doubtful = ""
+    issued: list[datetime | None] = []
     for read, issuer in zip(path.certificates, path.certificates[1:], strict=False):
         answer = revocation.status(read.certificate, issuer=issuer.certificate, at=judgement.at)
         if answer.source:
             judgement.sources.append(answer.source)
+        issued.append(answer.issued_at)
         match answer.state:
             case RevocationState.REVOKED:
                 # A known revocation is certain, whatever is unknown about the others.
@@ -379,6 +406,8 @@ def _check_revocation(judgement: _Judgement, path: CertificatePath, revocation: 
                 doubt, doubtful = doubt or Reason.REVOCATION_UNKNOWN, doubtful or read.facts.subject
             case RevocationState.GOOD:
                 pass
+    known = [moment for moment in issued if moment is not None]
+    judgement.revocation_issued_at = min(known) if known and len(known) == len(issued) else None
     if doubt is not None:
         judgement.results[CheckName.REVOCATION] = CheckResult.INDETERMINATE
         return judgement.end(Tier.INDETERMINATE, doubt, doubtful)

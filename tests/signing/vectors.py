@@ -142,6 +142,18 @@ def another_declared_encoding() -> bytes:
     return _swap(b"UTF-8", b"windows-1258")
 
 
+@_vector(1, Reason.XML_ENCODING)
+def bytes_of_another_encoding() -> bytes:
+    """Declared as UTF-8, written as windows-1258: some readers guess, others stop."""
+    return _swap("kiểm".encode(), b"ki\xea\xd2m")
+
+
+@_vector(1, Reason.XML_NOT_WELL_FORMED)
+def a_sign_that_is_no_name() -> bytes:
+    """Good UTF-8 in a place where XML has no use for it."""
+    return _swap(b"<edXML:Subject>", "<×>".encode())
+
+
 @_vector(1, Reason.XML_VERSION)
 def xml_eleven() -> bytes:
     """XML 1.1 has other line ends and other allowed characters."""
