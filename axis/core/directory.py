@@ -41,6 +41,10 @@ class Organ:
     successor: OrganNumber | None = None
     terminate_here: bool = False
     """Documents to any organ below are delivered to this one (QĐ28 Art. 21.2: Ministry of National Defence)."""
+    confidence: str = "sourced"
+    """How sure the code is: `sourced`, `alphabetical` (follows from the rule), `assumed`, `demo`."""
+    aliases: tuple[str, ...] = ()
+    """Every code it has or had, as registered."""
 
     def is_open(self, at: datetime) -> bool:
         """Whether the organ exists at `at`."""
@@ -93,6 +97,8 @@ class BoundCertificate:
     valid_from: datetime
     valid_to: datetime | None = None
     revoked_at: datetime | None = None
+    subject: str = ""
+    """For people; nothing is decided by it."""
 
     def holds(self, at: datetime) -> bool:
         """Whether the binding is in force at `at`."""
@@ -116,6 +122,8 @@ class Directory:
     certificates: Mapping[OrganNumber, tuple[BoundCertificate, ...]]
     released: frozenset[Digest] = field(default_factory=frozenset)
     """Digests two operators released from a secrecy hit."""
+    releases: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)
+    """Who released which digest; one person alone releases nothing."""
 
     def by_code(self, code: str, *, at: datetime) -> Organ | None:
         """The organ that has the code (normal form) at `at`, else one that had it, else None."""

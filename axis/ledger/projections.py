@@ -217,6 +217,7 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
                 "station_id": one["station"],
                 "lane": facts["lane"],
                 "state": "waiting",
+                "state_at": accepted_at,
                 "attempt": 0,
                 "head": event.hash.hex(),
             },
@@ -252,7 +253,11 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
 
 def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[Op]:
     at = micros(event.at)
-    consignment: dict[str, Any] = {"head": event.hash.hex(), "state": facts["consignment_state"]}
+    consignment: dict[str, Any] = {
+        "head": event.hash.hex(),
+        "state": facts["consignment_state"],
+        "state_at": at,
+    }
     if "attempt" in facts:
         consignment["attempt"] = facts["attempt"]
     yield Change("consignment", _wide("id", facts["consignment"]), consignment)

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, event, insert, select, update
+from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, event, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -322,8 +322,12 @@ class SQLTransaction:
     async def directory_version(self) -> int:
         """See the port."""
         table = t.directory_version
-        # The row exists from the first act on; before that, acts of a new ledger come one after the other anyway.
-        rows = await self._rows(select(table.c.n).where(table.c.id == 1), lock=True)
+        query = select(table.c.n).where(table.c.id == 1)
+        rows = await self._rows(query, lock=True)
+        if not rows and self._postgresql:
+            # The very first act has no row to lock: two of them would both make version 1.
+            await self.connection.execute(text("LOCK TABLE directory_version IN SHARE ROW EXCLUSIVE MODE"))
+            rows = await self._rows(query, lock=True)
         return int(rows[0].n) if rows else 0
 
     # --- writing --------------------------------------------------------------------------------------------------
@@ -448,6 +452,15 @@ class SQLTransaction:
                 await self.connection.execute(
                     update(table).where(table.c.year == year, table.c.id.in_(chunk)).values(**values)
                 )
+
+    async def keep_secrets(self, station: StationId, *, secret: str | None, key_hash: str | None) -> None:
+        """See the port."""
+        values = {
+            name: value for name, value in (("secret", secret), ("key_hash", key_hash)) if value is not None
+        }
+        if values:
+            table = t.station
+            await self.connection.execute(update(table).where(table.c.id == station).values(**values))
 
 
 def _in_order(key: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -177,7 +178,7 @@ submission = Table(
     _operational("tries", Integer(), "how often a hold was tried; only paces the next try", default=0),
     Index("submission_station", "station_id", "received_at"),
     Index("submission_state", "state", "received_at"),
-    Index("submission_next_try", "next_try_at"),
+    Index("submission_next_try", "state", "next_try_at"),
     postgresql_partition_by=_BY_YEAR,
 )
 
@@ -249,6 +250,7 @@ consignment = Table(
     _derived("station_id", String(31)),
     _derived("lane", String(8)),
     _derived("state", String(12)),
+    _derived("state_at", BigInteger()),
     _derived("attempt", Integer()),
     _derived("head", String(64)),
     _operational("due_at", BigInteger(), "not offered before; only paces the next offer", default=0),
@@ -258,7 +260,14 @@ consignment = Table(
         "a publisher works on it until then; when it dies another one does",
         nullable=True,
     ),
-    Index("consignment_due", "station_id", "state", "lane", "due_at"),
+    Index("consignment_due", "station_id", "state", "lane", "id"),
+    Index(
+        "consignment_leased",
+        "station_id",
+        "lease_until",
+        sqlite_where=text("lease_until IS NOT NULL"),
+        postgresql_where=text("lease_until IS NOT NULL"),
+    ),
     Index("consignment_document", "document_key"),
     postgresql_partition_by=_BY_YEAR,
 )

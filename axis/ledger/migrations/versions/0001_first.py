@@ -113,6 +113,7 @@ def _tables() -> None:
         sa.Column("station_id", sa.String(length=31), nullable=False),
         sa.Column("lane", sa.String(length=8), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
+        sa.Column("state_at", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("head", sa.String(length=64), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
@@ -121,7 +122,15 @@ def _tables() -> None:
         postgresql_partition_by="LIST (year)",
     )
     op.create_index("consignment_document", "consignment", ["document_key"], unique=False)
-    op.create_index("consignment_due", "consignment", ["station_id", "state", "lane", "due_at"], unique=False)
+    op.create_index("consignment_due", "consignment", ["station_id", "state", "lane", "id"], unique=False)
+    op.create_index(
+        "consignment_leased",
+        "consignment",
+        ["station_id", "lease_until"],
+        unique=False,
+        sqlite_where=sa.text("lease_until IS NOT NULL"),
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+    )
     op.create_table(
         "delegation",
         sa.Column("station_id", sa.String(length=31), nullable=False),
@@ -356,7 +365,7 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
     )
-    op.create_index("submission_next_try", "submission", ["next_try_at"], unique=False)
+    op.create_index("submission_next_try", "submission", ["state", "next_try_at"], unique=False)
     op.create_index("submission_state", "submission", ["state", "received_at"], unique=False)
     op.create_index("submission_station", "submission", ["station_id", "received_at"], unique=False)
     op.create_table(
