@@ -29,7 +29,7 @@ from axis.core.model import (
 )
 from axis.core.ports import Clock, Ids, Ledger, Transaction
 from axis.core.reasons import ReasonCode
-from axis.core.retry import DELIVERIES
+from axis.core.retry import DELIVERIES, Backoff
 from axis.core.rows import ConsignmentRow, DeliveryRow, DocumentRow
 from axis.flow.steps import step_event
 
@@ -54,17 +54,28 @@ class Statement:
 
 
 async def acknowledge(
-    statements: Sequence[Statement], *, ledger: Ledger, clock: Clock, ids: Ids
+    statements: Sequence[Statement],
+    *,
+    ledger: Ledger,
+    clock: Clock,
+    ids: Ids,
+    schedule: Backoff = DELIVERIES,
 ) -> frozenset[StationId]:
     """
     Record what the stations say, in order, in one transaction; returns the stations that are told of it.
+
+    `schedule` says how often and when a delivery is offered again to a station that failed to take it.
 
     Raises:
         ServiceUnavailable: nothing was recorded, or it is unknown; said again, it changes nothing twice.
     """
     async with ledger.transaction() as tx:
         desk = await _Deliveries.load(
-            tx, sorted({ack.delivery for one in statements for ack in one.acks}), at=clock.now(), ids=ids
+            tx,
+            sorted({ack.delivery for one in statements for ack in one.acks}),
+            at=clock.now(),
+            ids=ids,
+            schedule=schedule,
         )
         for statement in statements:
             desk.take(statement)
@@ -85,7 +96,9 @@ class _Deliveries:
         documents: Mapping[DocumentKey, DocumentRow],
         at: datetime,
         ids: Ids,
+        schedule: Backoff,
     ) -> None:
+        self._schedule = schedule
         self._rows = dict(rows)
         self._consignments = dict(consignments)
         self._documents = documents
@@ -100,7 +113,13 @@ class _Deliveries:
 
     @classmethod
     async def load(
-        cls, tx: Transaction, wanted: Sequence[DeliveryId], *, at: datetime, ids: Ids
+        cls,
+        tx: Transaction,
+        wanted: Sequence[DeliveryId],
+        *,
+        at: datetime,
+        ids: Ids,
+        schedule: Backoff,
     ) -> _Deliveries:
         """Lock the consignments, then all their deliveries."""
         carried = await tx.consignments_of(wanted)
@@ -113,6 +132,7 @@ class _Deliveries:
             documents=documents,
             at=at,
             ids=ids,
+            schedule=schedule,
         )
 
     def take(self, statement: Statement) -> None:
@@ -166,7 +186,7 @@ class _Deliveries:
         more: dict[str, JSON] = {"said": reason} if reason else {}
         code: ReasonCode | None = None
         if outcome is Outcome.FAIL:
-            pause = DELIVERIES.pause(max(1, consignment.attempt))
+            pause = self._schedule.pause(max(1, consignment.attempt))
             if pause is None:
                 step, code = DeliveryStep.FAIL, ReasonCode.DELIVER_NOT_TAKEN
             else:

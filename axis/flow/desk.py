@@ -51,6 +51,7 @@ from axis.core.ports import (
     ReceiptSigner,
     StationView,
 )
+from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acknowledge import Statement, acknowledge, offer_again
 from axis.flow.answer import answer_of
 from axis.flow.bells import Bells
@@ -74,6 +75,8 @@ class DeskLimits:
     statements: int = 256
     lease: timedelta = timedelta(seconds=60)
     """A pulling station's listing is written down within this time or never was."""
+    failures: Backoff = DELIVERIES
+    """When what a station failed to take is offered to it again."""
     poll_seconds: float = 1.0
     """Longest time without looking, for what another process recorded."""
 
@@ -247,7 +250,13 @@ class Desk:
             await self._resync(station)
 
     async def _acknowledge(self, statements: Sequence[Statement]) -> Sequence[None]:
-        told = await acknowledge(statements, ledger=self._ledger, clock=self._clock, ids=self._ids)
+        told = await acknowledge(
+            statements,
+            ledger=self._ledger,
+            clock=self._clock,
+            ids=self._ids,
+            schedule=self._limits.failures,
+        )
         self._bells.ring(told)
         return [None] * len(statements)
 

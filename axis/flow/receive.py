@@ -33,7 +33,8 @@ class World:
     """
 
     directory: Directory
-    trust: TrustStore
+    trust: TrustStore | None
+    """None: no roots are installed or they cannot be read. That is our fault, so nothing is refused for it."""
     policy: Policy = CURRENT_POLICY
     revocation: RevocationSource | None = None
     limits: Limits

@@ -46,6 +46,13 @@ class Verified:
 def verify(valid: Valid, *, world: World) -> Verified | Refusal | Hold:
     """Judge the signature and apply the policy."""
     inbound = valid.parsed.inbound
+    if world.trust is None:
+        detail = Detail(path="trust", vi="Trục chưa có chứng thư gốc", en="The axis has no roots installed")
+        return Hold(
+            inbound=inbound,
+            causes=(Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(detail,)),),
+            known=known_of(valid.message, valid.sender),
+        )
     bound = world.directory.bound(valid.sender.number, at=inbound.received_at)
     verdict = judge_signature(
         valid.parsed.package.skeleton,
