@@ -19,6 +19,7 @@ MOST_OF_A_KIND = 20
 """More findings of one kind are counted, not listed: a hostile message must not flood a receipt."""
 
 _LONGEST_QUOTE = 60
+_LONGEST_CAUSE = 160
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a1-\u1fff\u2010-\u2027\u2030-\u205e\u20a0-\ud7ff]")
 
 
@@ -101,14 +102,19 @@ class Finding:
 
 def finding(kind: FindingKind, path: str, **facts: object) -> Finding:
     """A finding whose quoted facts are safe to show on a terminal and in a log."""
-    return Finding(kind=kind, path=path, facts=tuple((name, quoted(fact)) for name, fact in facts.items()))
+    written = tuple(
+        # A cause is our own text, put together from quotes that are short already.
+        (name, quoted(fact, longest=_LONGEST_CAUSE if name in {"cause", "cause_vi"} else _LONGEST_QUOTE))
+        for name, fact in facts.items()
+    )
+    return Finding(kind=kind, path=path, facts=written)
 
 
-def quoted(fact: object) -> str:
+def quoted(fact: object, *, longest: int = _LONGEST_QUOTE) -> str:
     """A fact in one short printable line."""
     text = str(fact)
-    if len(text) > _LONGEST_QUOTE:
-        text = text[:_LONGEST_QUOTE] + "…"
+    if len(text) > longest:
+        text = text[:longest] + "…"
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -153,19 +159,19 @@ _R = ReasonCode
 
 # The message cannot be read.
 NOT_XML = _kind("read.not_xml",
-    "Gói tin không phải XML đúng cú pháp: {cause}.",
-    "The message is not well-formed XML: {cause}.", _R.PARSE_NOT_XML)
+    "Gói tin không đọc được như XML: {cause_vi}.",
+    "The message cannot be read as XML: {cause}.", _R.PARSE_NOT_XML)
 DOCTYPE = _kind("read.doctype",
     "Gói tin có khai báo DOCTYPE; edXML không dùng và Trục không nhận.",
     "The message has a DOCTYPE; edXML uses none and the axis takes none.", _R.PARSE_DOCTYPE)
 ENCODING = _kind("read.encoding",
-    "Gói tin không phải UTF-8: {cause}.",
+    "Gói tin không phải UTF-8: {cause_vi}.",
     "The message is not UTF-8: {cause}.", _R.PARSE_ENCODING)
 LIMITS = _kind("read.limits",
-    "Gói tin vượt giới hạn: {cause}.",
+    "Gói tin vượt giới hạn: {cause_vi}.",
     "The message is beyond a limit: {cause}.", _R.PARSE_LIMITS)
 CONTENT_MARKUP = _kind("read.content_markup",
-    "Nội dung tệp đính kèm có mã đánh dấu XML thay vì chỉ base64: {cause}.",
+    "Nội dung tệp đính kèm có mã đánh dấu XML thay vì chỉ base64: {cause_vi}.",
     "The content of an attachment holds markup instead of base64 alone: {cause}.", _R.VALIDATE_BASE64)
 WRONG_ROOT = _kind("read.wrong_root",
     'Phần tử gốc là <{found}>, phải là <edXML xmlns="http://www.mic.gov.vn/TBT/QCVN_102_2016">.',
@@ -234,7 +240,7 @@ ATTACHMENT_TWICE = _kind("attachment.content_id_repeated",
     "ContentId {content_id} được dùng {count} lần.",
     "The ContentId {content_id} is used {count} times.", _R.VALIDATE_ATTACHMENT_TWICE)
 BASE64 = _kind("attachment.base64",
-    "Nội dung tệp {content_id} không phải base64 hợp lệ: {cause}.",
+    "Nội dung tệp {content_id} không phải base64 hợp lệ: {cause_vi}.",
     "The content of {content_id} is not valid base64: {cause}.", _R.VALIDATE_BASE64)
 REPLACEMENT_MISSING = _kind("replacement.missing",
     "Văn bản thay thế không nêu văn bản bị thay thế (ReplacementInfoList).",

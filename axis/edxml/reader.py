@@ -56,8 +56,9 @@ from axis.edxml.walk import (
     spelling_of_the_format,
     split,
 )
+from schemas_xsd import SchemaName, schema
 from signing.errors import MessageError
-from signing.reasons import Reason
+from signing.reasons import EXPLANATIONS, Reason
 from signing.skeleton import Limits, Part, PartSink, Skeleton, read_skeleton
 
 __all__ = [
@@ -112,7 +113,6 @@ _ATTACHMENT = frozenset(
 _KIND_OF_MESSAGE_ERROR = MappingProxyType(
     {
         Reason.XML_DOCTYPE: f.DOCTYPE,
-        Reason.XML_ENTITY: f.DOCTYPE,
         Reason.XML_ENCODING: f.ENCODING,
         Reason.XML_TOO_LARGE: f.LIMITS,
         Reason.XML_MARKUP_TOO_LARGE: f.LIMITS,
@@ -123,6 +123,37 @@ _KIND_OF_MESSAGE_ERROR = MappingProxyType(
         Reason.XML_ATTACHMENT_MARKUP: f.CONTENT_MARKUP,
     }
 )
+_CAUSES = MappingProxyType(
+    {
+        Reason.XML_EMPTY: ("không có nội dung nào", "there is nothing in it"),
+        Reason.XML_NOT_WELL_FORMED: ("sai cú pháp", "a syntax error"),
+        Reason.XML_ENTITY: ("dùng thực thể (entity) không được định nghĩa", "it uses an entity that is not defined"),
+        Reason.XML_VERSION: ("chỉ nhận XML 1.0", "only XML 1.0 is taken"),
+        Reason.XML_DISAGREEMENT: ("hai bộ đọc XML hiểu khác nhau", "two XML readers understand it differently"),
+        Reason.XML_DOCTYPE: ("DOCTYPE", "DOCTYPE"),
+        Reason.XML_ENCODING: ("bảng mã khác", "another encoding"),
+        Reason.XML_TOO_LARGE: ("gói tin quá lớn", "the message is too large"),
+        Reason.XML_MARKUP_TOO_LARGE: ("phần ngoài tệp đính kèm quá lớn", "too large without its attachments"),
+        Reason.XML_TOO_DEEP: ("các phần tử lồng nhau quá sâu", "elements are nested too deeply"),
+        Reason.XML_TOO_MANY_ELEMENTS: ("quá nhiều phần tử", "too many elements"),
+        Reason.XML_TOO_MANY_ATTRIBUTES: ("một phần tử có quá nhiều thuộc tính", "an element has too many attributes"),
+        Reason.XML_TOO_MANY_ATTACHMENTS: ("quá nhiều tệp đính kèm", "too many attachments"),
+        Reason.XML_ATTACHMENT_MARKUP: ("chỉ được có base64", "only base64 may stand there"),
+    }
+)  # fmt: skip
+"""In Vietnamese and English, every reason for which the one pass over the bytes stops."""
+_DETAILS_VI = (
+    (re.compile(r"line ([0-9]+), column ([0-9]+)"), r"dòng \1, cột \2"),
+    (re.compile(r"more than ([0-9]+) bytes without contents"), r"hơn \1 byte"),
+    (re.compile(r"more than ([0-9]+) bytes"), r"hơn \1 byte"),
+    (re.compile(r"more than ([0-9]+) levels"), r"hơn \1 tầng"),
+    (re.compile(r"more than ([0-9]+)"), r"hơn \1"),
+    (re.compile(r"content ([0-9]+)"), r"tệp thứ \1"),
+    (re.compile(r"the first bytes are those of another encoding"), "theo những byte đầu tiên"),
+    (re.compile(r"another encoding is declared"), "theo khai báo encoding"),
+    (re.compile(r"namespace declarations"), "khai báo không gian tên"),
+    (re.compile(r"second reader"), "bộ đọc thứ hai"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +162,7 @@ class Reading:
 
     message: Message
     oddities: tuple[f.Finding, ...] = ()
+    """Departures from the schema `wire` refuse the message, all others only warn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +246,8 @@ def read_message(skeleton: Skeleton, *, heads: Mapping[int, bytes] | None = None
     if trailing.strip(b"\n"):
         notes.add(f.TRAILING_SPACE, "/")
     reader = _Reader(notes=notes, parts=parts, heads=heads or {})
-    return _reading(notes, reader.root(root))
+    reading = _reading(notes, reader.root(root))
+    return replace(reading, oddities=(*_structure(root), *reading.oddities))
 
 
 def read_signed_header(
@@ -247,6 +280,11 @@ def _reading(notes: Notes, message: Message) -> Reading:
     return Reading(message=message, oddities=notes.all())
 
 
+def _structure(root: etree._Element) -> Iterable[f.Finding]:
+    for error in schema(SchemaName.WIRE).errors(root):
+        yield f.finding(f.SCHEMA, error.path, cause=error.en, cause_vi=error.vi)
+
+
 def _canonical(part: bytes | None) -> etree._Element | None:
     if part is None:
         return None
@@ -258,7 +296,14 @@ def _canonical(part: bytes | None) -> etree._Element | None:
 
 def _of_message_error(error: MessageError) -> f.Finding:
     kind = _KIND_OF_MESSAGE_ERROR.get(error.reason, f.NOT_XML)
-    return f.finding(kind, "/", cause=error.detail or error.reason)
+    said = EXPLANATIONS[error.reason]
+    vi, en = _CAUSES.get(error.reason, (said.vi.rstrip("."), said.en.rstrip(".")))
+    if error.detail:
+        detail_vi = error.detail
+        for pattern, translated in _DETAILS_VI:
+            detail_vi = pattern.sub(translated, detail_vi)
+        vi, en = f"{vi} ({detail_vi})", f"{en} ({error.detail})"
+    return f.finding(kind, "/", cause=en, cause_vi=vi)
 
 
 class _Reader(Walk):

@@ -35,6 +35,7 @@ from axis.edxml.message import (
 )
 from axis.edxml.organ_code import OrganCodeForm, normal, parse_organ_code, same_organ_code
 from axis.edxml.text import nfc, same_text
+from signing.skeleton import Base64Problem
 
 HEADER = "/edXML/edXMLEnvelope/edXMLHeader/MessageHeader"
 TRACES = "/edXML/edXMLEnvelope/edXMLHeader/TraceHeaderList"
@@ -49,6 +50,16 @@ _DIGITS = re.compile(r"[0-9]+")
 _MOST_OF_A_NUMBER = 65_535
 _LEVELS = MappingProxyType({PriorityScale.ZERO_TO_FOUR: range(5), PriorityScale.ONE_TO_FIVE: range(1, 6)})
 _NEEDS_REASON = frozenset({StatusCode.RETURNED, StatusCode.TAKE_BACK, StatusCode.REJECTED})
+
+_BASE64_CAUSES = MappingProxyType(
+    {
+        Base64Problem.ALPHABET.value: (
+            "có ký tự không thuộc base64",
+            "it has a character that is not of base64",
+        ),
+        Base64Problem.LENGTH.value: ("nội dung bị cắt cụt", "it is cut off"),
+    }
+)
 
 Findings = Iterator[f.Finding]
 
@@ -257,7 +268,8 @@ def _repeated(lines: tuple[Reference, ...] | tuple[Attachment, ...], *, path: st
 
 def _attachment(attachment: Attachment, *, path: str) -> Findings:
     if attachment.problem:
-        yield f.finding(f.BASE64, path, content_id=attachment.content_id, cause=attachment.problem)
+        vi, en = _BASE64_CAUSES.get(attachment.problem, (attachment.problem, attachment.problem))
+        yield f.finding(f.BASE64, path, content_id=attachment.content_id, cause=en, cause_vi=vi)
         return
     if attachment.part is None or attachment.detected_type == EMPTY:
         yield f.finding(f.ATTACHMENT_WITHOUT_CONTENT, path, content_id=attachment.content_id)
