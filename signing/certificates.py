@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 
 from signing.errors import MaterialError, SigningError
@@ -32,6 +33,21 @@ from signing.reasons import Reason
 
 SPKI = NewType("SPKI", str)
 """SHA-256 of a SubjectPublicKeyInfo, lower-case hex: the name of a key, whoever certified it."""
+
+UNREADABLE: Final = (
+    ValueError,
+    TypeError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    CryptographyDeprecationWarning,
+)
+"""
+What `cryptography` raises for certificates, lists and responses that are none. Not all are ValueErrors; the warning
+(a serial number of 0 or below) is one where warnings are errors.
+"""
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
@@ -117,7 +133,7 @@ def read_certificate(der: bytes) -> ReadCertificate:
             key_usage=find_extension(extensions, x509.KeyUsage),
             extended_key_usages=None if usages is None else frozenset(u.dotted_string for u in usages),
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise MaterialError("certificate.unreadable", type(error).__name__) from error
 
 
@@ -138,7 +154,7 @@ def certificates_from_pem(pem: bytes) -> tuple[ReadCertificate, ...]:
     """
     try:
         found = x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise MaterialError("certificate.unreadable", "no PEM certificate") from error
     return tuple(read_certificate(c.public_bytes(Encoding.DER)) for c in found)
 

@@ -18,7 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
 
-from signing.certificates import find_extension
+from signing.certificates import UNREADABLE, find_extension
 from signing.errors import MaterialError
 from signing.files import write_file
 
@@ -91,7 +91,7 @@ class Table:
         since = entry.revocation_date_utc
         try:
             invalidity = find_extension(entry.extensions, x509.InvalidityDate)
-        except (ValueError, x509.DuplicateExtension):
+        except UNREADABLE:
             return since
         return since if invalidity is None else min(since, invalidity.invalidity_date_utc)
 
@@ -111,7 +111,7 @@ def split_lists(content: bytes, *, name: str = "") -> tuple[bytes, ...]:
         pem = _PEM_BEGIN + piece.partition(_PEM_END)[0] + _PEM_END
         try:
             found.append(x509.load_pem_x509_crl(pem).public_bytes(Encoding.DER))
-        except ValueError as error:
+        except UNREADABLE as error:
             raise MaterialError("crl.unreadable", name) from error
     return tuple(found)
 
@@ -131,7 +131,7 @@ def parse_list(der: bytes) -> x509.CertificateRevocationList:
         _ = crl.extensions, crl.issuer, crl.signature_hash_algorithm, crl.last_update_utc, crl.next_update_utc
     except UnsupportedAlgorithm as error:
         raise MaterialError("crl.algorithm", str(error)) from error
-    except (ValueError, TypeError, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise MaterialError("crl.unreadable", type(error).__name__) from error
     return crl
 
@@ -183,7 +183,7 @@ def tabulate(crl: x509.CertificateRevocationList) -> Table:
             # A serial number of 0 or below is a fault of its authority, not of the list.
             warnings.simplefilter("ignore")
             return Table(crl=crl, places={entry.serial_number: place for place, entry in enumerate(crl)})
-    except ValueError as error:
+    except UNREADABLE as error:
         raise MaterialError("crl.unreadable", "an entry cannot be read") from error
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from signing.certificates import find_extension, is_strong_key
+from signing.certificates import UNREADABLE, find_extension, is_strong_key
 from signing.errors import MaterialError
 from signing.policy import Policy
 
@@ -98,7 +98,7 @@ def read_response(der: bytes) -> tuple[OCSPAnswer, ...]:
             )
             for one in response.responses
         )
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+    except UNREADABLE as error:
         raise MaterialError("ocsp.unreadable", type(error).__name__) from error
 
 
