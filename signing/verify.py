@@ -179,6 +179,27 @@ def verify(
     AX-1, so that damaging a signature cannot make the message "legacy". Without a `revocation` source that step is
     recorded as not checked; the caller decides whether it may be.
     """
+    return _verify(skeleton, trust=trust, at=at, policy=policy, revocation=revocation, bound_keys=bound_keys)
+
+
+def examine(skeleton: Skeleton, *, at: datetime, policy: Policy = CURRENT_POLICY) -> Verdict:
+    """
+    What can be told of one message without trusting anybody: steps 1 to 5.
+
+    It never passes: a signature that holds is indeterminate (`chain.untrusted`), as nobody says whose it is.
+    """
+    return _verify(skeleton, trust=None, at=at, policy=policy, revocation=None, bound_keys=())
+
+
+def _verify(
+    skeleton: Skeleton,
+    *,
+    trust: TrustStore | None,
+    at: datetime,
+    policy: Policy,
+    revocation: RevocationSource | None,
+    bound_keys: Collection[SPKI],
+) -> Verdict:
     judgement = _Judgement(skeleton=skeleton, at=at, policy=policy)
     try:
         root = skeleton.tree()
@@ -290,13 +311,15 @@ def _checks(results: dict[CheckName, CheckResult]) -> tuple[Check, ...]:
 
 
 def _judge(
-    judgement: _Judgement, claim: Claim, *, trust: TrustStore, revocation: RevocationSource | None
+    judgement: _Judgement, claim: Claim, *, trust: TrustStore | None, revocation: RevocationSource | None
 ) -> Verdict:
     # 3. and 4. From here on the certificate in the message is asked what it says, not whether it is trusted.
     _check_signature(judgement, claim)
     # 5.
     content = _signed_content(claim)
     judgement.passed(CheckName.DIGESTS)
+    if trust is None:
+        return judgement.end(Tier.INDETERMINATE, Reason.CHAIN_UNTRUSTED)
     # 6.
     path = trust.path(claim.certificates, at=judgement.at, policy=judgement.policy)
     judgement.chain = tuple(c.facts for c in path.certificates)

@@ -6,7 +6,7 @@ import pytest
 
 from signing.reasons import EXPLANATIONS, Reason, Tier
 from signing.skeleton import read_skeleton
-from signing.verify import CheckName, CheckResult, verify
+from signing.verify import CheckName, CheckResult, examine, verify
 from tests.signing.builders import (
     AT,
     NS,
@@ -151,6 +151,19 @@ def test_a_bound_certificate_makes_any_signature_ax1() -> None:
     bound = verify(skeleton, trust=trust(), at=AT, bound_keys=frozenset({key}))
 
     assert (free.tier, bound.tier) == (Tier.LEGACY, Tier.FAILED)
+
+
+def test_without_trust_nothing_passes_and_nothing_wrong_is_excused() -> None:
+    """Whoever has no roots can still tell a changed message from a whole one."""
+    changed = good().replace("kiểm thử".encode(), "kiểm tra".encode())
+
+    whole, broken = (examine(read_skeleton(one), at=AT) for one in (good(), changed))
+
+    assert (whole.tier, whole.reason) == (Tier.INDETERMINATE, Reason.CHAIN_UNTRUSTED)
+    assert whole.result_of(CheckName.DIGESTS) is CheckResult.PASSED
+    assert whole.signed is None
+    assert (broken.tier, broken.reason) == (Tier.FAILED, Reason.DIGEST_HEADER)
+    assert examine(read_skeleton(a_document()), at=AT).tier is Tier.UNSIGNED
 
 
 def test_the_same_message_is_judged_anew_for_each_moment() -> None:
