@@ -110,6 +110,8 @@ def read_certificate(der: bytes) -> ReadCertificate:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
         extensions = certificate.extensions
+        # Read later, in the path: ask now, so that nothing breaks then.
+        _ = certificate.signature_hash_algorithm
         facts = CertificateFacts(
             subject=certificate.subject.rfc4514_string(),
             issuer=certificate.issuer.rfc4514_string(),
@@ -248,7 +250,7 @@ class TrustStore:
             found = builder.build_client_verifier().verify(
                 signer.certificate, [c.certificate for c in others]
             )
-        except verification.VerificationError as error:
+        except (verification.VerificationError, *UNREADABLE) as error:
             raise self._diagnose(signer, others, at=at, policy=policy) from error
         certificates = tuple(read_certificate(c.public_bytes(Encoding.DER)) for c in found.chain)
         _check_path(certificates, at=at, policy=policy)
