@@ -20,7 +20,8 @@ class Backoff:
         """The pause after the `attempt`-th failed try (1 is the first), or None when it was the last."""
         if attempt >= self.tries:
             return None
-        return min(self.first * (1 << (attempt - 1)), self.longest)
+        # Bounded before it is multiplied: a hold is tried a hundred times, and no time span holds 2**100 of anything.
+        return min(self.first * (1 << min(attempt - 1, 20)), self.longest)
 
 
 DELIVERIES = Backoff(first=timedelta(seconds=30), longest=timedelta(minutes=8), tries=5)
