@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from axis.core.ids import year_of
+from axis.core.ids import is_id, year_of
 from axis.core.model import (
     Actor,
     DeliveryId,
@@ -203,12 +203,28 @@ def read_record(record: bytes) -> Event:
     Raises:
         ValueError: not the canonical bytes of an event of a known version.
     """
-    members = json.loads(record)
-    if not isinstance(members, dict) or members.get("v") != RECORD_VERSION:
-        raise ValueError("not a record of version 1")
-    if canonical(members) != record:
+    try:
+        event = _event(json.loads(record))
+        is_same = event.record == record
+    except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
+        raise ValueError("not a record of version 1") from problem
+    if not is_same:
         raise ValueError("not canonical")
-    by = members["by"]
+    return event
+
+
+def _event(members: Mapping[str, Any]) -> Event:
+    by, facts = members["by"], members["facts"]
+    texts = [members["id"], *by.values(), *members.get("deliveries", ()), *members.get("stations", ())]
+    texts += [members[name] for name in ("submission", "document", "previous") if name in members]
+    if (
+        members["v"] != RECORD_VERSION
+        or type(facts) is not dict
+        or not all(type(one) is str for one in texts)
+    ):
+        raise TypeError("members of another kind")
+    if not is_id(members["id"]):
+        raise TypeError("the id has no time in it")
     return Event(
         id=EventId(members["id"]),
         kind=EventKind(members["kind"]),
@@ -220,6 +236,6 @@ def read_record(record: bytes) -> Event:
         document=members.get("document"),
         deliveries=tuple(members.get("deliveries", ())),
         stations=tuple(members.get("stations", ())),
-        facts=members["facts"],
+        facts=facts,
         previous=members.get("previous"),
     )
