@@ -17,6 +17,7 @@ from axis.core.events import Event, EventKind
 from axis.core.ids import year_of
 from axis.core.model import DeliveryState, LegalValue, SubmissionState, micros
 from axis.core.text import searchable
+from axis.ledger.search import code_of, code_text, word_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +119,18 @@ def _time(text: str | None) -> int | None:
 def _submission(event: Event, facts: Any, state: SubmissionState) -> Iterator[Op]:
     causes = facts.get("causes") or ()
     values = {
+        "recorded_at": micros(event.at),
         "state": state.value,
         "reason": causes[0]["code"] if causes else None,
         "kind": facts.get("kind"),
+        "business_type": facts.get("business_type"),
         "document_key": event.document,
         "sender": facts.get("sender"),
         "from_code": facts.get("from"),
         "document_id": facts.get("document_id"),
+        "code": facts.get("code"),
         "subject": facts.get("subject"),
-        "search_text": searchable(facts.get("subject") or "", facts.get("code") or ""),
+        "search_text": word_text(facts.get("subject") or "", facts.get("code") or ""),
         "event_id": event.id,
         "head": event.hash.hex(),
     }
@@ -186,10 +190,11 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
             "business_type": facts["business_type"],
             "number": facts["number"],
             "notation": facts["notation"],
+            "code_text": code_text(code_of(facts["number"], facts["notation"])),
             "promulgation_date": facts.get("date"),
             "type_name": facts["type_name"],
             "subject": facts["subject"],
-            "search_text": searchable(facts["subject"], facts["number"], facts["notation"]),
+            "search_text": word_text(facts["subject"], facts["number"], facts["notation"]),
             "urgency": facts["urgency"],
             "lane": facts["lane"],
             "digest": facts["digest"],
@@ -261,7 +266,9 @@ def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[O
     if "attempt" in facts:
         consignment["attempt"] = facts["attempt"]
     yield Change("consignment", _wide("id", facts["consignment"]), consignment)
-    values: dict[str, Any] = {"state": state.value, "state_at": at, "reason": facts.get("reason")}
+    # A failure without a reason could not be grouped, so it could not be mended: such an event is refused here.
+    reason = facts["reason"] if state is DeliveryState.FAILED else facts.get("reason")
+    values: dict[str, Any] = {"state": state.value, "state_at": at, "reason": reason}
     if state is DeliveryState.ACKNOWLEDGED:
         values["received_at"] = at
     for delivery, *_ in facts["lines"]:

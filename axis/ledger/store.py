@@ -15,7 +15,19 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, delete, event, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -50,6 +62,7 @@ from axis.core.reasons import ReasonCode
 from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 from axis.ledger import tables as t
 from axis.ledger.projections import Change, Insert, Op, Put, Remove, project
+from axis.ledger.search import INDEXED, code_of, code_text
 
 _WRITE = "axis_write"
 _CHUNK = 500
@@ -234,12 +247,23 @@ class SQLTransaction:
         rows: Sequence[Row[Any]] = ()
         if document_id:
             rows = await self._rows(
-                base.where(table.c.document_id == document_id).order_by(*newest).limit(20)
+                base.where(
+                    t.document_id_head == document_id[:INDEXED],
+                    table.c.document_id == document_id,
+                )
+                .order_by(*newest)
+                .limit(20)
             )
         if not rows and code and sender is not None:
             number, _, notation = code.partition("/")
             rows = await self._rows(
-                base.where(table.c.number == number, table.c.notation == notation).order_by(*newest).limit(20)
+                base.where(
+                    table.c.code_text == code_text(code_of(number, notation)),
+                    table.c.number == number,
+                    table.c.notation == notation,
+                )
+                .order_by(*newest)
+                .limit(20)
             )
         return [document_row(row) for row in rows]
 
@@ -276,13 +300,13 @@ class SQLTransaction:
             found.extend(delivery_row(row) for row in await self._rows(query, lock=lock))
         return found
 
-    async def consignments_of(
-        self, deliveries: Sequence[DeliveryId]
-    ) -> Mapping[DeliveryId, ConsignmentRow]:
+    async def consignments_of(self, deliveries: Sequence[DeliveryId]) -> Mapping[DeliveryId, ConsignmentRow]:
         """See the port."""
         # Which consignment carries a delivery never changes, so this much may be read without a lock.
         rows = await self._wide(t.delivery, deliveries, lock=False)
-        carried = {DeliveryId(row.id): ConsignmentId(row.consignment_id) for row in rows if row.consignment_id}
+        carried = {
+            DeliveryId(row.id): ConsignmentId(row.consignment_id) for row in rows if row.consignment_id
+        }
         found = await self.consignments(sorted(set(carried.values())))
         return {delivery: found[consignment] for delivery, consignment in carried.items()}
 

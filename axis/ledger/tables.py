@@ -25,9 +25,14 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
+    literal_column,
     text,
 )
 from sqlalchemy.types import TypeEngine
+
+from axis.core.events import ACTS, EventKind
+from axis.ledger.search import INDEXED
 
 metadata = MetaData()
 
@@ -53,6 +58,20 @@ def _operational(name: str, kind: TypeEngine[Any], reason: str, **more: Any) -> 
 
 
 _ID = String(26)
+_BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared byte by byte whatever the database's language, as SQLite does: a range of it is a prefix."""
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """An index of the rows that are asked for; a query says the same condition in the same words."""
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+
+
+LISTED_KINDS = tuple(sorted(kind.value for kind in {*ACTS, EventKind.LEDGER_QUERIED}))
+IS_ACT = f"kind IN ({', '.join(repr(kind) for kind in LISTED_KINDS)})"
+NOT_ACCEPTED = "state <> 'accepted'"
+NOT_RECEIVED = "received_at IS NULL"
+"""Conditions of the partial indexes."""
 
 event = Table(
     "event",
@@ -67,7 +86,7 @@ event = Table(
     _evidence("hash", LargeBinary(32)),
     Index("event_document", "document_id"),
     Index("event_submission", "submission_id"),
-    Index("event_kind", "kind", "at"),
+    _partial("event_act", "at", "id", where=IS_ACT),
     postgresql_partition_by=_BY_YEAR,
 )
 
@@ -75,10 +94,20 @@ pending_leaf = Table(
     "pending_leaf",
     metadata,
     _operational(
-        "event_id", _ID, "a queue: the row goes when the sequencer has numbered the event", primary_key=True
+        "seq",
+        BigInteger().with_variant(Integer(), "sqlite"),
+        "a queue: the row goes when the sequencer has numbered the event; the order is in the log then",
+        primary_key=True,
+        autoincrement=True,
     ),
+    _operational("event_id", _ID, "see seq"),
     _operational("year", Integer(), "where the event's row is"),
+    sqlite_autoincrement=True,
 )
+"""
+Events without a number, in the order they were written: an event stands behind every event whose rows it changed or
+whose hash it names, because that one's transaction had to end before this one's row could be written.
+"""
 
 leaf = Table(
     "leaf",
@@ -120,9 +149,9 @@ checkpoint = Table(
     _evidence("size", BigInteger(), primary_key=True, autoincrement=False),
     _evidence("epoch", Integer()),
     _evidence("root", LargeBinary(32)),
-    _evidence("at", BigInteger()),
     _evidence("note", Text()),
 )
+"""Signed heads. No time stands here: nothing in a note says when, so a column could say anything."""
 
 feed = Table(
     "feed",
@@ -157,15 +186,18 @@ submission = Table(
     _derived("digest", String(64)),
     _derived("size", BigInteger()),
     _derived("received_at", BigInteger()),
+    _derived("recorded_at", BigInteger()),
     _derived("state", String(12)),
     _derived("reason", String(40), nullable=True),
     _derived("kind", String(8), nullable=True),
+    _derived("business_type", Integer(), nullable=True),
     _derived("document_key", _ID, nullable=True),
     _derived("sender", Integer(), nullable=True),
     _derived("from_code", String(64), nullable=True),
     _derived("document_id", Text(), nullable=True),
+    _derived("code", Text(), nullable=True),
     _derived("subject", Text(), nullable=True),
-    _derived("search_text", Text(), nullable=True),
+    _derived("search_text", Text()),
     _derived("lane", String(8)),
     _derived("event_id", _ID),
     _derived("head", String(64)),
@@ -177,7 +209,7 @@ submission = Table(
     ),
     _operational("tries", Integer(), "how often a hold was tried; only paces the next try", default=0),
     Index("submission_station", "station_id", "received_at"),
-    Index("submission_state", "state", "received_at"),
+    _partial("submission_not_accepted", "recorded_at", "id", where=NOT_ACCEPTED),
     Index("submission_next_try", "state", "next_try_at"),
     postgresql_partition_by=_BY_YEAR,
 )
@@ -215,6 +247,7 @@ document = Table(
     _derived("business_type", Integer()),
     _derived("number", Text()),
     _derived("notation", Text()),
+    _derived("code_text", _BYTEWISE),
     _derived("promulgation_date", String(10), nullable=True),
     _derived("type_name", Text()),
     _derived("subject", Text()),
@@ -234,12 +267,18 @@ document = Table(
     _derived("report", String(64), nullable=True),
     _derived("attachments", Text()),
     _derived("head", String(64)),
-    Index("document_document_id", "document_id"),
     Index("document_sender", "sender", "accepted_at"),
     Index("document_root", "root"),
     Index("document_target", "target"),
+    Index("document_code", "code_text"),
     postgresql_partition_by=_BY_YEAR,
 )
+document_id_head = func.substr(document.c.document_id, literal_column("1"), literal_column(str(INDEXED)))
+document_words = func.string_to_array(document.c.search_text, literal_column("' '"))
+"""What is in the indexes: a query says the same expression, constants included, or it reads the whole table."""
+
+Index("document_document_id", document_id_head)
+Index("document_words", document_words, postgresql_using="gin").ddl_if(dialect="postgresql")
 
 consignment = Table(
     "consignment",
@@ -296,8 +335,11 @@ delivery = Table(
     _derived("returned", Boolean()),
     Index("delivery_document", "document_key"),
     Index("delivery_consignment", "consignment_id"),
-    Index("delivery_organ", "organ", "accepted_at"),
-    Index("delivery_state", "state", "station_id"),
+    Index("delivery_organ", "organ", "accepted_at", "id"),
+    Index("delivery_sender", "sender", "accepted_at", "id"),
+    Index("delivery_time", "accepted_at", "id"),
+    # No index on state: a delivery changes it four times, and PostgreSQL then rewrites none of the others.
+    _partial("delivery_not_received", "accepted_at", "id", where=NOT_RECEIVED),
     postgresql_partition_by=_BY_YEAR,
 )
 
@@ -338,6 +380,7 @@ organ = Table(
     _derived("terminate_here", Boolean()),
     _derived("confidence", String(16)),
     _derived("search_text", Text()),
+    Index("organ_parent", "parent"),
 )
 
 organ_code = Table(
@@ -456,6 +499,7 @@ replay_item = Table(
     _derived("item_id", _ID, primary_key=True),
     _derived("state", String(12)),
     _derived("result", String(40), nullable=True),
+    Index("replay_item_item", "item_id", "kind"),
 )
 
 

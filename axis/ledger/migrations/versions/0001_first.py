@@ -28,6 +28,11 @@ def upgrade() -> None:
 
 
 def _postgresql() -> None:
+    op.execute("CREATE INDEX document_words ON document USING gin (string_to_array(search_text, ' '))")
+    # A queue that fills and empties all day: dead rows at its head would make every look at it slower.
+    op.execute(
+        "ALTER TABLE pending_leaf SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
+    )
     for table in _PARTITIONED:
         # A row of a year nobody prepared lands here instead of being refused.
         op.execute(f"CREATE TABLE {table}_other PARTITION OF {table} DEFAULT")
@@ -44,6 +49,11 @@ def _postgresql() -> None:
             f"CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
         )
+    # Unlike row triggers, this kind is not handed down to partitions.
+    op.execute(
+        "CREATE TRIGGER event_other_no_truncate BEFORE TRUNCATE ON event_other "
+        "FOR EACH STATEMENT EXECUTE FUNCTION append_only()"
+    )
 
 
 def _sqlite() -> None:
@@ -53,6 +63,22 @@ def _sqlite() -> None:
                 f"CREATE TRIGGER {table}_no_{act.lower()} BEFORE {act} ON {table} "
                 f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
             )
+    # INSERT OR REPLACE removes the row in its way without asking a DELETE trigger.
+    for table, found in (
+        ("event", "FROM event WHERE year = NEW.year AND id = NEW.id"),
+        ("leaf", "FROM leaf WHERE idx = NEW.idx OR event_id = NEW.event_id OR hash = NEW.hash"),
+        ("checkpoint", "FROM checkpoint WHERE size = NEW.size"),
+    ):
+        op.execute(
+            f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 {found}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+        )
+
+
+def _partial(name: str, table: str, *columns: str, where: str) -> None:
+    op.create_index(
+        name, table, list(columns), unique=False, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+    )
 
 
 def _tables() -> None:
@@ -94,7 +120,6 @@ def _tables() -> None:
         sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("root", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("size"),
     )
@@ -165,8 +190,10 @@ def _tables() -> None:
     )
     op.create_index("delivery_consignment", "delivery", ["consignment_id"], unique=False)
     op.create_index("delivery_document", "delivery", ["document_key"], unique=False)
-    op.create_index("delivery_organ", "delivery", ["organ", "accepted_at"], unique=False)
-    op.create_index("delivery_state", "delivery", ["state", "station_id"], unique=False)
+    _partial("delivery_not_received", "delivery", "accepted_at", "id", where="received_at IS NULL")
+    op.create_index("delivery_organ", "delivery", ["organ", "accepted_at", "id"], unique=False)
+    op.create_index("delivery_sender", "delivery", ["sender", "accepted_at", "id"], unique=False)
+    op.create_index("delivery_time", "delivery", ["accepted_at", "id"], unique=False)
     op.create_table(
         "delivery_key",
         sa.Column("root", sa.String(length=26), nullable=False),
@@ -193,6 +220,11 @@ def _tables() -> None:
         sa.Column("business_type", sa.Integer(), nullable=False),
         sa.Column("number", sa.Text(), nullable=False),
         sa.Column("notation", sa.Text(), nullable=False),
+        sa.Column(
+            "code_text",
+            sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("promulgation_date", sa.String(length=10), nullable=True),
         sa.Column("type_name", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
@@ -215,7 +247,10 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
     )
-    op.create_index("document_document_id", "document", ["document_id"], unique=False)
+    op.create_index("document_code", "document", ["code_text"], unique=False)
+    op.create_index(
+        "document_document_id", "document", [sa.text("substr(document_id, 1, 200)")], unique=False
+    )
     op.create_index("document_root", "document", ["root"], unique=False)
     op.create_index("document_sender", "document", ["sender", "accepted_at"], unique=False)
     op.create_index("document_target", "document", ["target"], unique=False)
@@ -233,7 +268,15 @@ def _tables() -> None:
         postgresql_partition_by="LIST (year)",
     )
     op.create_index("event_document", "event", ["document_id"], unique=False)
-    op.create_index("event_kind", "event", ["kind", "at"], unique=False)
+    _partial(
+        "event_act",
+        "event",
+        "at",
+        "id",
+        where="kind IN ('certificate.changed', 'delegation.changed', 'keys.changed', 'ledger.queried', "
+        "'legal_hold.changed', 'log.epoch_begun', 'organs.changed', 'payload.purged', 'policy.changed', "
+        "'replay.changed', 'secrecy.released', 'station.changed', 'trust.changed')",
+    )
     op.create_index("event_submission", "event", ["submission_id"], unique=False)
     op.create_table(
         "feed",
@@ -285,6 +328,7 @@ def _tables() -> None:
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
+    op.create_index("organ_parent", "organ", ["parent"], unique=False)
     op.create_table(
         "organ_code",
         sa.Column("code", sa.String(length=64), nullable=False),
@@ -294,9 +338,16 @@ def _tables() -> None:
     )
     op.create_table(
         "pending_leaf",
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("event_id", sa.String(length=26), nullable=False),
         sa.Column("year", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id"),
+        sa.PrimaryKeyConstraint("seq"),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "release",
@@ -348,15 +399,18 @@ def _tables() -> None:
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("reason", sa.String(length=40), nullable=True),
         sa.Column("kind", sa.String(length=8), nullable=True),
+        sa.Column("business_type", sa.Integer(), nullable=True),
         sa.Column("document_key", sa.String(length=26), nullable=True),
         sa.Column("sender", sa.Integer(), nullable=True),
         sa.Column("from_code", sa.String(length=64), nullable=True),
         sa.Column("document_id", sa.Text(), nullable=True),
+        sa.Column("code", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
-        sa.Column("search_text", sa.Text(), nullable=True),
+        sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("lane", sa.String(length=8), nullable=False),
         sa.Column("event_id", sa.String(length=26), nullable=False),
         sa.Column("head", sa.String(length=64), nullable=False),
@@ -366,7 +420,7 @@ def _tables() -> None:
         postgresql_partition_by="LIST (year)",
     )
     op.create_index("submission_next_try", "submission", ["state", "next_try_at"], unique=False)
-    op.create_index("submission_state", "submission", ["state", "received_at"], unique=False)
+    _partial("submission_not_accepted", "submission", "recorded_at", "id", where="state <> 'accepted'")
     op.create_index("submission_station", "submission", ["station_id", "received_at"], unique=False)
     op.create_table(
         "tally",
@@ -400,6 +454,7 @@ def _tables() -> None:
         ),
         sa.PrimaryKeyConstraint("plan_id", "kind", "item_id"),
     )
+    op.create_index("replay_item_item", "replay_item", ["item_id", "kind"], unique=False)
 
 
 def downgrade() -> None:
