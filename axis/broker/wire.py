@@ -169,8 +169,14 @@ def read_consignment_headers(headers: Mapping[str, object], *, lane: Lane) -> Co
 
     def number(name: str) -> int:
         value = headers.get(name)
-        if not isinstance(value, int):
+        if not isinstance(value, int) or isinstance(value, bool):
             raise BadMessage(name, "number expected")
+        return value
+
+    def moment(name: str) -> datetime:
+        value = datetime.fromisoformat(text(name))
+        if value.tzinfo is None:
+            raise BadMessage(name, "a time without zone")
         return value
 
     try:
@@ -194,9 +200,9 @@ def read_consignment_headers(headers: Mapping[str, object], *, lane: Lane) -> Co
                 Notice(code=str(code), path=str(path), vi=str(vi), en=str(en))
                 for code, path, vi, en in json.loads(text(H_NOTICES) if H_NOTICES in headers else "[]")
             ),
-            sent_at=datetime.fromisoformat(text(H_SENT_AT)),
+            sent_at=moment(H_SENT_AT),
         )
     except BadMessage:
         raise
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, RecursionError) as problem:
         raise BadMessage("headers", str(problem)) from problem

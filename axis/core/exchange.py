@@ -371,7 +371,8 @@ def load(body: bytes) -> Mapping[str, Any]:
         BadMessage: not UTF-8, not JSON, or not an object.
     """
     try:
-        value = json.loads(body)
+        # Decoded first: json.loads would also take UTF-16 and UTF-32.
+        value = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError) as problem:
         raise BadMessage("$", "not JSON") from problem
     if not isinstance(value, dict):
@@ -387,7 +388,11 @@ def _member(body: Mapping[str, Any], name: str, kind: type) -> Any:
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
-    return str(_member(body, name, str))
+    text = str(_member(body, name, str))
+    # JSON can say both, but UTF-8 has no half of a pair and PostgreSQL no zero: recording them would fail for ever.
+    if "\0" in text or any("\ud800" <= one <= "\udfff" for one in text):
+        raise BadMessage(name, "a character that cannot be recorded")
+    return text
 
 
 def _optional_text(body: Mapping[str, Any], name: str) -> str | None:
