@@ -8,37 +8,26 @@ changes nothing. Never reads what a payload says.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Final
 
 from axis.core.errors import NotFound, ServiceUnavailable
 from axis.core.model import Digest
+from axis.ledger.disk import on_disk, opened, sync_folder, unavailable
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z")
 _PIECE: Final = 1024 * 1024
 """Bytes read or written in one turn of a thread."""
 _UNFINISHED: Final = "tmp"
 _SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-async def _in_a_thread(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
-    """Run blocking work; what the disk does not take or give is `ServiceUnavailable`."""
-    try:
-        return await asyncio.to_thread(function, *args, **kwargs)
-    except OSError as problem:
-        raise ServiceUnavailable("disk", f"{problem.strerror or type(problem).__name__}") from problem
 
 
 class FileBlobs:
@@ -57,7 +46,7 @@ class FileBlobs:
                 (root / name).mkdir(mode=0o700, parents=True, exist_ok=True)
             sync_folder(root)
         except OSError as problem:
-            raise ServiceUnavailable("disk", f"{problem.strerror or type(problem).__name__}") from problem
+            raise unavailable(problem) from problem
 
     def path(self, digest: Digest) -> Path:
         """
@@ -82,7 +71,7 @@ class FileBlobs:
         """
         if not payloads:
             return ()
-        return await _in_a_thread(self._put, payloads)
+        return await on_disk(self._put, payloads)
 
     async def read(self, digest: Digest) -> bytes:
         """
@@ -93,7 +82,7 @@ class FileBlobs:
         """
         path = self.path(digest)
         try:
-            return await _in_a_thread(path.read_bytes)
+            return await on_disk(path.read_bytes)
         except ServiceUnavailable as problem:
             raise _missing(problem, digest) from problem.__cause__
 
@@ -105,37 +94,35 @@ class FileBlobs:
             NotFound: there is no such blob; raised before the first piece.
         """
         path = self.path(digest)
-        try:
-            source = await _in_a_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
-        except ServiceUnavailable as problem:
-            raise _missing(problem, digest) from problem.__cause__
-        try:
+        with contextlib.ExitStack() as files:
+            try:
+                source = await on_disk(opened, path, os.O_RDONLY, files)
+            except ServiceUnavailable as problem:
+                raise _missing(problem, digest) from problem.__cause__
             position = start
             while end is None or position < end:
                 most = _PIECE if end is None else min(_PIECE, end - position)
-                piece = await _in_a_thread(os.pread, source, most, position)
+                piece = await on_disk(os.pread, source, most, position)
                 if not piece:
                     return
                 position += len(piece)
                 yield piece
-        finally:
-            os.close(source)
 
     async def size(self, digest: Digest) -> int | None:
         """Size in bytes, or None when there is no such blob."""
         if _DIGEST.match(digest) is None:
             return None
-        return await _in_a_thread(_size_of, self.path(digest))
+        return await on_disk(_size_of, self.path(digest))
 
     async def remove(self, digests: Sequence[Digest]) -> None:
         """Delete, so that a power cut does not bring them back; a missing blob is no error."""
         paths = [self.path(one) for one in digests if _DIGEST.match(one) is not None]
         if paths:
-            await _in_a_thread(_remove, paths)
+            await on_disk(_remove, paths)
 
     async def sweep(self, *, before: datetime) -> int:
         """Delete unfinished files that nothing was written to since `before`: what killed processes left."""
-        return await _in_a_thread(_sweep, self._root / _UNFINISHED, before.timestamp())
+        return await on_disk(_sweep, self._root / _UNFINISHED, before.timestamp())
 
     # --- in a thread ----------------------------------------------------------------------------------------------
 
@@ -234,15 +221,6 @@ def _sweep(folder: Path, before: float) -> int:
 def _sync_folders(folders: Iterable[Path]) -> None:
     for folder in sorted(set(folders)):
         sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _missing(problem: ServiceUnavailable, digest: Digest) -> NotFound | ServiceUnavailable:
