@@ -18,7 +18,7 @@ from axis.core.model import Actor, Digest, EventId, StationId, SubmissionId, iso
 from axis.core.ports import Blobs, BuriedMessage, Clock, Directories, Ids, Ledger
 from axis.core.rows import Claim
 from axis.flow.bells import Bells
-from axis.flow.record import claim_key
+from axis.flow.claims import claim_key
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from axis.core.events import JSON, Event, EventKind, canonical
+from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Answer, Notice, dump, receipt_json
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import (
@@ -29,7 +29,6 @@ from axis.core.model import (
     DocumentKey,
     EventId,
     Kind,
-    OrganNumber,
     StationId,
     SubmissionId,
     iso,
@@ -43,6 +42,7 @@ from axis.edxml.message import Edoc, Status, StatusCode
 from axis.edxml.organ_code import normal
 from axis.flow.answer import answer_of, causes_json, notices_json
 from axis.flow.answer_to import TAKEN, Target, find_target, shown_after
+from axis.flow.claims import claim_key, document_claim, original_claim
 from axis.flow.outcomes import Hold, Known, Refusal
 from axis.flow.receive import Inbound
 from axis.flow.report import report_of
@@ -82,11 +82,6 @@ class _Duplicate:
 _Decision = _Accept | Refusal | Hold | _Duplicate
 
 
-def claim_key(*parts: str | int) -> str:
-    """One text for a tuple of parts, of fixed length and without ambiguity."""
-    return hashlib.sha256(canonical(list(parts))).hexdigest()
-
-
 def claim_of(judged: Judged) -> str | None:
     """What the submission would occupy; None for refusals, and for statuses before their target is known."""
     if isinstance(judged, Hold):
@@ -95,14 +90,6 @@ def claim_of(judged: Judged) -> str | None:
         return None
     message = judged.verified.message
     return document_claim(judged.verified.sender.number, message) if isinstance(message, Edoc) else None
-
-
-def document_claim(sender: OrganNumber, message: Edoc) -> str:
-    """The claim of a document."""
-    parts: list[str | int] = ["edoc", sender, int(message.business_type), message.document_id]
-    if message.business_type is not BusinessType.NEW:
-        parts.append(content_digest(message))
-    return claim_key(*parts)
 
 
 def inbound_of(judged: Judged) -> Inbound:
@@ -263,7 +250,7 @@ class _Round:
         target: DocumentKey | None = None
         if message.business_type is not BusinessType.NEW:
             found = await self._target_of(judged, message)
-            if isinstance(found, Refusal):
+            if isinstance(found, Refusal | Hold):
                 return found
             target = found
         if holder is None:
@@ -306,8 +293,12 @@ class _Round:
         routed = replace(judged, lines=added, notices=(*judged.notices, notice))
         return _Accept(routed=routed, root=first.root, target=first.target)
 
-    async def _target_of(self, judged: Routed, message: Edoc) -> DocumentKey | Refusal | None:
-        """What a recall, update or replacement acts on; only the organ that sent it may (LR-22)."""
+    async def _target_of(self, judged: Routed, message: Edoc) -> DocumentKey | Refusal | Hold | None:
+        """
+        What a recall, update or replacement acts on; only the organ that sent it may (LR-22).
+
+        It waits behind a target that is on hold.
+        """
         sender = judged.verified.sender.number
         for wanted in message.target_ids:
             found = await self._tx.documents_named(sender=None, document_id=wanted, code="", kind=Kind.EDOC)
@@ -321,6 +312,13 @@ class _Round:
                     causes=(Cause(code=ReasonCode.ROUTE_NOT_YOUR_DOCUMENT, details=(detail,)),),
                     known=_known(judged),
                 )
+        held = await self._tx.holders([original_claim(sender, wanted) for wanted in message.target_ids])
+        if any(one.document is None for one in held.values()):
+            return Hold(
+                inbound=inbound_of(judged),
+                causes=(Cause(code=ReasonCode.ROUTE_WAITS_FOR_HELD),),
+                known=_known(judged),
+            )
         return None
 
     async def _decide_status(self, judged: Routed, status: Status) -> _Decision:

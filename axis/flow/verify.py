@@ -16,6 +16,7 @@ from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import Edoc, Message
 from axis.edxml.organ_code import same_organ_code
 from axis.edxml.reader import Unreadable, read_signed_header
+from axis.flow.claims import document_claim
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.receive import World
 from axis.flow.validate import Valid, known_of
@@ -48,11 +49,7 @@ def verify(valid: Valid, *, world: World) -> Verified | Refusal | Hold:
     inbound = valid.parsed.inbound
     if world.trust is None:
         detail = Detail(path="trust", vi="Trục chưa có chứng thư gốc", en="The axis has no roots installed")
-        return Hold(
-            inbound=inbound,
-            causes=(Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(detail,)),),
-            known=known_of(valid.message, valid.sender),
-        )
+        return _hold(valid, Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(detail,)))
     bound = world.directory.bound(valid.sender.number, at=inbound.received_at)
     verdict = judge_signature(
         valid.parsed.package.skeleton,
@@ -67,11 +64,7 @@ def verify(valid: Valid, *, world: World) -> Verified | Refusal | Hold:
         case Tier.FAILED:
             return _refuse(valid, _failure(verdict))
         case Tier.INDETERMINATE:
-            return Hold(
-                inbound=inbound,
-                causes=(Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(_explain(verdict),)),),
-                known=known_of(valid.message, valid.sender),
-            )
+            return _hold(valid, Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(_explain(verdict),)))
         case Tier.PASSED:
             return _passed(valid, verdict, world=world)
         case Tier.LEGACY | Tier.UNSIGNED:
@@ -128,3 +121,13 @@ def _explain(verdict: Verdict) -> Detail:
 
 def _refuse(valid: Valid, cause: Cause) -> Refusal:
     return Refusal(inbound=valid.parsed.inbound, causes=(cause,), known=known_of(valid.message, valid.sender))
+
+
+def _hold(valid: Valid, cause: Cause) -> Hold:
+    message = valid.message
+    return Hold(
+        inbound=valid.parsed.inbound,
+        causes=(cause,),
+        known=known_of(message, valid.sender),
+        claim=document_claim(valid.sender.number, message) if isinstance(message, Edoc) else None,
+    )

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import (
     Connection,
@@ -34,7 +34,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from axis.core.errors import NotFound, ServiceUnavailable
+from axis.core.errors import InvariantBroken, NotFound, ServiceUnavailable
 from axis.core.events import Event, read_record
 from axis.core.ids import year_of
 from axis.core.model import (
@@ -63,6 +63,9 @@ from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, Docume
 from axis.ledger import tables as t
 from axis.ledger.projections import Change, Insert, Op, Put, Remove, project
 from axis.ledger.search import INDEXED, code_of, code_text
+
+_Key: TypeAlias = "tuple[tuple[str, Any], ...]"
+"""Columns and values that name a row, in the order of the columns' names."""
 
 _WRITE = "axis_write"
 _CHUNK = 500
@@ -113,45 +116,56 @@ class SQLLedger:
         A writing transaction; commits when the block ends without an error.
 
         Raises:
-            ServiceUnavailable: the database did not answer. Whether a commit that was under way took place is then
-                unknown: the same work is tried again and finds its own traces.
+            ServiceUnavailable: the database did not answer, or somebody recorded the same thing at the same moment.
+                Whether a commit that was under way took place is then unknown: the same work is tried again and
+                finds its own traces, or the other's.
         """
-        if self._one_writer is not None:
-            await self._one_writer.acquire()
-        try:
-            async with self.engine.connect() as connection:
-                await connection.execution_options(**{_WRITE: True})
-                async with connection.begin():
-                    yield SQLTransaction(connection)
-        except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, OSError) as problem:
-            raise ServiceUnavailable("database", _short(problem)) from problem
-        except DBAPIError as problem:
-            if problem.connection_invalidated or _is_transient(problem):
-                raise ServiceUnavailable("database", _short(problem)) from problem
-            raise
-        finally:
+        async with AsyncExitStack() as stack:
             if self._one_writer is not None:
-                self._one_writer.release()
+                await stack.enter_async_context(self._one_writer)
+            stack.enter_context(_as_unavailable())
+            connection = await stack.enter_async_context(self.engine.connect())
+            await connection.execution_options(**{_WRITE: True})
+            async with connection.begin():
+                transaction = SQLTransaction(connection)
+                yield transaction
+                await transaction.give_back_claims()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """
-        A reading transaction.
+        A reading transaction; with `snapshot` everything read in it is of one moment.
 
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        try:
+        with _as_unavailable():
             async with self.engine.connect() as connection, connection.begin():
+                if snapshot and connection.dialect.name == "postgresql":
+                    await connection.execute(
+                        text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    )
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, OSError) as problem:
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """What a driver says of a database that does not answer, in the axis's own words."""
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeoutError, ConnectionError, OSError) as problem:
+        raise ServiceUnavailable("database", _short(problem)) from problem
+    except DBAPIError as problem:
+        if problem.connection_invalidated or _is_transient(problem):
             raise ServiceUnavailable("database", _short(problem)) from problem
+        raise
 
 
 def _is_transient(problem: DBAPIError) -> bool:
-    # Class 40: serialization failure or deadlock; class 57: shutting down; 53: no resources. All are tried again.
+    # Class 40: serialization failure or deadlock; class 57: shutting down; 53: no resources. 23505: two hubs were
+    # given one message and both recorded it. All are tried again.
     state = getattr(problem.orig, "sqlstate", None) or getattr(problem.orig, "pgcode", None) or ""
-    return state[:2] in {"40", "53", "57", "08"}
+    return state[:2] in {"40", "53", "57", "08"} or state == "23505"
 
 
 def _short(problem: BaseException) -> str:
@@ -166,6 +180,8 @@ class SQLTransaction:
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
         self._postgresql = connection.dialect.name == "postgresql"
+        self._claimed: dict[str, SubmissionId] = {}
+        """Keys this transaction won that no event names yet."""
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -213,16 +229,22 @@ class SQLTransaction:
             build = postgresql.insert if self._postgresql else sqlite.insert
             statement = build(table).values(rows).on_conflict_do_nothing().returning(table.c.key)
             won = set((await self.connection.execute(statement)).scalars())
+            self._claimed.update({one.key: one.submission for one in chunk if one.key in won})
             lost = [one.key for one in chunk if one.key not in won]
             if lost:
                 query = select(table).where(table.c.key.in_(lost)).order_by(table.c.key)
                 for row in await self._rows(query, lock=True):
-                    taken[row.key] = Claim(
-                        key=row.key,
-                        submission=SubmissionId(row.submission_id),
-                        document=DocumentKey(row.document_key) if row.document_key else None,
-                    )
+                    taken[row.key] = _claim(row)
         return taken
+
+    async def holders(self, keys: Sequence[str]) -> Mapping[str, Claim]:
+        """See the port."""
+        table = t.claim
+        found: dict[str, Claim] = {}
+        for chunk in _chunks(sorted(set(keys))):
+            for row in await self._rows(select(table).where(table.c.key.in_(chunk))):
+                found[row.key] = _claim(row)
+        return found
 
     async def submissions(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, SubmissionRow]:
         """See the port."""
@@ -376,50 +398,56 @@ class SQLTransaction:
                 for one in events
             ],
         )
+        await self._give_back_unnamed(events)
+        await self._apply(_Effects([op for one in events for op in project(one)]))
+        # Last, with every row it changes locked: whoever changes one of them later gets a higher number, so that
+        # the order of the queue is the order in which the rows were changed.
         await self.connection.execute(
             insert(t.pending_leaf), [{"event_id": one.id, "year": one.year} for one in events]
         )
-        await self._apply([op for one in events for op in project(one)])
 
-    async def _apply(self, ops: Sequence[Op]) -> None:
-        """
-        Write the changes in few statements: inserts by table, then changes by the columns they set, in key order.
+    async def _give_back_unnamed(self, events: Sequence[Event]) -> None:
+        """A submission that was judged without its claim, such as a refused one, does not occupy it."""
+        for event_ in events:
+            named = event_.facts.get("claims", ())
+            mine = [key for key, submission in self._claimed.items() if submission == event_.submission]
+            unnamed = [key for key in mine if key not in named]  # type: ignore[operator]  # a list of texts
+            for key in mine:
+                del self._claimed[key]
+            await self._remove("claim", [(("key", key),) for key in unnamed])
 
-        A later change of the same row wins; a change of a row inserted in the same batch joins the insert.
-        """
-        inserts: dict[str, dict[Any, dict[str, Any]]] = {}
-        changes: dict[tuple[str, Any], dict[str, Any]] = {}
-        puts: dict[tuple[str, tuple[str, ...]], dict[Any, dict[str, Any]]] = {}
-        for op in ops:
-            table = t.metadata.tables[op.table]
-            match op:
-                case Insert():
-                    key = tuple((column.name, op.values[column.name]) for column in table.primary_key.columns)
-                    inserts.setdefault(op.table, {})[_in_order(key)] = dict(op.values)
-                case Change():
-                    fresh = inserts.get(op.table, {}).get(_in_order(op.key))
-                    (changes.setdefault((op.table, op.key), {}) if fresh is None else fresh).update(op.values)
-                case Put():
-                    shape = (op.table, tuple(column for column, _ in op.key))
-                    puts.setdefault(shape, {})[op.key] = {**dict(op.key), **op.values}
-                case Remove():
-                    await self.connection.execute(
-                        delete(table).where(*(table.c[name] == value for name, value in op.key))
-                    )
-        for name, rows in inserts.items():
-            await self.connection.execute(insert(t.metadata.tables[name]), list(rows.values()))
-        for (name, keys), rows in puts.items():
-            await self._put(t.metadata.tables[name], keys, list(rows.values()))
-        shapes: dict[tuple[str, tuple[str, ...]], list[tuple[Any, dict[str, Any]]]] = {}
-        for (name, key), values in changes.items():
-            shapes.setdefault((name, tuple(sorted(values))), []).append((key, values))
-        for (name, columns), same in sorted(shapes.items(), key=lambda item: item[0]):
-            table = t.metadata.tables[name]
-            same.sort(key=lambda item: item[0])
-            named = [column for column, _ in same[0][0]]
+    async def give_back_claims(self) -> None:
+        """What was claimed and is named by no event of this transaction is free when it commits."""
+        await self._remove("claim", [(("key", key),) for key in self._claimed])
+        self._claimed.clear()
+
+    async def _apply(self, effects: _Effects) -> None:
+        """Write them in few statements, each in the order of the keys."""
+        tables = t.metadata.tables
+        for name, keys in effects.removed.items():
+            await self._remove(name, keys)
+        for name, rows in effects.inserted.items():
+            await self.connection.execute(insert(tables[name]), list(rows.values()))
+        for name, puts in effects.put.items():
+            await self._put(tables[name], list(puts.values()))
+        for name, changes in effects.changed.items():
+            await self._change(tables[name], changes)
+
+    async def _remove(self, name: str, keys: Iterable[_Key]) -> None:
+        table = t.metadata.tables[name]
+        for key in sorted(keys):
+            await self.connection.execute(
+                delete(table).where(*(table.c[column] == value for column, value in key))
+            )
+
+    async def _change(self, table: Table, changes: Mapping[_Key, Mapping[str, Any]]) -> None:
+        shapes: dict[tuple[str, ...], list[_Key]] = {}
+        for key in sorted(changes):
+            shapes.setdefault(tuple(sorted(changes[key])), []).append(key)
+        for columns, keys in shapes.items():
             statement = (
                 update(table)
-                .where(*(table.c[column] == bindparam(f"key_{column}") for column in named))
+                .where(*(table.c[column] == bindparam(f"key_{column}") for column, _ in keys[0]))
                 .values({column: bindparam(f"new_{column}") for column in columns})
             )
             await self.connection.execute(
@@ -427,15 +455,16 @@ class SQLTransaction:
                 [
                     {
                         **{f"key_{column}": value for column, value in key},
-                        **{f"new_{column}": value for column, value in values.items()},
+                        **{f"new_{column}": value for column, value in changes[key].items()},
                     }
-                    for key, values in same
+                    for key in keys
                 ],
             )
 
-    async def _put(self, table: Table, keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    async def _put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         build = postgresql.insert if self._postgresql else sqlite.insert
         statement = build(table)
+        keys = [column.name for column in table.primary_key.columns]
         others = [column for column in rows[0] if column not in keys]
         await self.connection.execute(
             statement.on_conflict_do_update(
@@ -487,8 +516,63 @@ class SQLTransaction:
             await self.connection.execute(update(table).where(table.c.id == station).values(**values))
 
 
-def _in_order(key: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(key))
+class _Effects:
+    """
+    What the changes of a batch come to, row by row: removed first, then inserted, put and changed.
+
+    A later change of a row wins over an earlier one, and a change of a row that is new in the batch joins it.
+    """
+
+    def __init__(self, ops: Iterable[Op]) -> None:
+        self.removed: dict[str, set[_Key]] = {}
+        self.inserted: dict[str, dict[_Key, dict[str, Any]]] = {}
+        self.put: dict[str, dict[_Key, dict[str, Any]]] = {}
+        self.changed: dict[str, dict[_Key, dict[str, Any]]] = {}
+        for op in ops:
+            match op:
+                case Insert():
+                    self._insert(op)
+                case Change():
+                    self._change(op)
+                case Put():
+                    self._put(op)
+                case Remove():
+                    self._remove(op)
+
+    def _insert(self, op: Insert) -> None:
+        columns = t.metadata.tables[op.table].primary_key.columns
+        key = tuple(sorted((column.name, op.values[column.name]) for column in columns))
+        rows = self.inserted.setdefault(op.table, {})
+        if key in rows:
+            raise InvariantBroken(f"two rows of {op.table} for {dict(key)}")
+        rows[key] = dict(op.values)
+
+    def _change(self, op: Change) -> None:
+        key = tuple(sorted(op.key))
+        new = self.inserted.get(op.table, {}).get(key) or self.put.get(op.table, {}).get(key)
+        if new is None:
+            new = self.changed.setdefault(op.table, {}).setdefault(key, {})
+        new.update(op.values)
+
+    def _put(self, op: Put) -> None:
+        key = tuple(sorted(op.key))
+        for column in op.values:
+            self.changed.get(op.table, {}).get(key, {}).pop(column, None)
+        self.put.setdefault(op.table, {})[key] = {**dict(op.key), **op.values}
+
+    def _remove(self, op: Remove) -> None:
+        key = tuple(sorted(op.key))
+        for rows in (self.inserted, self.put, self.changed):
+            rows.get(op.table, {}).pop(key, None)
+        self.removed.setdefault(op.table, set()).add(key)
+
+
+def _claim(row: Row[Any]) -> Claim:
+    return Claim(
+        key=row.key,
+        submission=SubmissionId(row.submission_id),
+        document=DocumentKey(row.document_key) if row.document_key else None,
+    )
 
 
 # --- rows ---------------------------------------------------------------------------------------------------------
