@@ -108,6 +108,8 @@ class SQLLedger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self.engine = engine
+        self.appended = asyncio.Event()
+        """Set whenever this process has committed events: wakes its sequencer, which clears it."""
         self._one_writer = asyncio.Lock() if engine.dialect.name == "sqlite" else None
 
     @asynccontextmanager
@@ -130,6 +132,8 @@ class SQLLedger:
                 transaction = SQLTransaction(connection)
                 yield transaction
                 await transaction.give_back_claims()
+            if transaction.has_appended:
+                self.appended.set()
 
     @asynccontextmanager
     async def reading(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
@@ -179,6 +183,7 @@ class SQLTransaction:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self.connection = connection
+        self.has_appended = False
         self._postgresql = connection.dialect.name == "postgresql"
         self._claimed: dict[str, SubmissionId] = {}
         """Keys this transaction won that no event names yet."""
@@ -382,6 +387,7 @@ class SQLTransaction:
         """See the port."""
         if not events:
             return
+        self.has_appended = True
         await self.connection.execute(
             insert(t.event),
             [
