@@ -1,0 +1,32 @@
+"""What an operator can do to a private RabbitMQ node with its own tool, and a test uses to make it misbehave."""
+
+from __future__ import annotations
+
+import subprocess
+
+from tests.services.packages import rabbitmq_folder
+from tests.services.rabbitmq import RabbitMQNode
+
+
+def rabbitmqctl(node: RabbitMQNode, *arguments: str) -> str:
+    """Run `rabbitmqctl` against the node and return what it prints."""
+    done = subprocess.run(
+        [str(rabbitmq_folder() / "rabbitmqctl"), "--node", node.name, *arguments],
+        env=node._write(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def silence_queue(node: RabbitMQNode, queue: str) -> None:
+    """Suspend the process that leads a quorum queue: it takes everything and answers nothing."""
+    rabbitmqctl(node, "eval", f"sys:suspend({{'%2F_{queue}', node()}}).")
+
+
+def wake_queue(node: RabbitMQNode, queue: str) -> None:
+    """Let it go on; what it was sent meanwhile takes effect."""
+    rabbitmqctl(node, "eval", f"sys:resume({{'%2F_{queue}', node()}}).")
