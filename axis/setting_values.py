@@ -102,7 +102,7 @@ def one_of(choices: type[_T]) -> Reader[_T]:
             raise WrongValue(vi=f"cần một trong: {expected}", en=f"one of {expected}")
         return choices(text)  # type: ignore[call-arg]  # as above
 
-    return Reader(kind=" \\| ".join(members), read=read)
+    return Reader(kind=" | ".join(members), read=read)
 
 
 def _read_switch(text: str) -> bool:
@@ -220,7 +220,7 @@ FILE: Final = Reader(kind="file", read=_read_file)
 FILES: Final = Reader(kind="file, file, …", read=_read_files)
 HOST: Final = Reader(kind="host", read=_read_host)
 ORIGIN: Final = Reader(kind="name", read=_read_origin)
-SWITCH: Final = Reader(kind="true \\| false", read=_read_switch)
+SWITCH: Final = Reader(kind="true | false", read=_read_switch)
 SECRET: Final = Reader(kind="text", read=Secret)
 DATABASE: Final = Reader(kind="URL", read=_read_database_url)
 PUBLIC_URL: Final = Reader(kind="URL", read=_read_public_url)
