@@ -6,7 +6,9 @@ extension policy, because government certificates carry neither server names nor
 open is checked here: CA flag, certificate signing, path length, key usage, extended key usage, key sizes and
 hashes (the library was seen to accept a CA-issued RSA-1024 leaf). Revocation is asked in `signing.revocation`.
 
-RFC 5280 section 6 is the standard. Nothing here fetches certificates.
+Chains that use policy constraints, policy mappings or name constraints are handed over to the slow path
+(signing.slow_path), and checked by the rules here all the same. RFC 5280 section 6 is the standard. Nothing here
+fetches certificates.
 """
 
 from collections import OrderedDict
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
+from cryptography.x509.oid import ExtensionOID
 
 from signing.errors import MaterialError, SigningError
 from signing.files import read_file
@@ -53,6 +56,14 @@ _E = TypeVar("_E", bound=x509.ExtensionType)
 
 _OPEN_CA_POLICY: Final = verification.ExtensionPolicy.permit_all().require_present(
     x509.BasicConstraints, verification.Criticality.AGNOSTIC, None
+)
+_MACHINERY: Final = frozenset(
+    {
+        ExtensionOID.POLICY_CONSTRAINTS,
+        ExtensionOID.POLICY_MAPPINGS,
+        ExtensionOID.INHIBIT_ANY_POLICY,
+        ExtensionOID.NAME_CONSTRAINTS,
+    }
 )
 _CACHED_CERTIFICATES: Final = 2048
 _CACHED_PATHS: Final = 2048
@@ -96,6 +107,8 @@ class ReadCertificate:
     path_length: int | None
     key_usage: x509.KeyUsage | None
     extended_key_usages: frozenset[str] | None
+    needs_slow_path: bool
+    """It constrains policies or names of what stands below it, in ways that the fast path does not follow."""
 
 
 @lru_cache(maxsize=_CACHED_CERTIFICATES)
@@ -134,6 +147,7 @@ def read_certificate(der: bytes) -> ReadCertificate:
             path_length=constraints.path_length if constraints is not None else None,
             key_usage=find_extension(extensions, x509.KeyUsage),
             extended_key_usages=None if usages is None else frozenset(u.dotted_string for u in usages),
+            needs_slow_path=any(extension.oid in _MACHINERY for extension in extensions),
         )
     except UNREADABLE as error:
         raise MaterialError("certificate.unreadable", type(error).__name__) from error
@@ -168,6 +182,8 @@ class CertificatePath:
     certificates: tuple[ReadCertificate, ...]
     not_before: datetime
     not_after: datetime
+    is_slow: bool = False
+    """Whether it took the slow path to find it."""
 
     @property
     def signer(self) -> ReadCertificate:
@@ -233,8 +249,26 @@ class TrustStore:
         return path
 
     def _build(self, chain: Sequence[ReadCertificate], *, at: datetime, policy: Policy) -> CertificatePath:
-        signer = chain[0]
+        signer, others = chain[0], (*chain[1:], *self.intermediates)
         _check_signer(signer, at=at, policy=policy)
+        certificates = None
+        if not self._needs_slow_path(signer, others, policy=policy):
+            certificates = self._find(signer, others, at=at, policy=policy)
+        is_slow = certificates is None
+        if certificates is None:
+            certificates = self._find_slowly(chain, at=at, policy=policy)
+        _check_path(certificates, at=at, policy=policy)
+        return CertificatePath(
+            certificates=certificates,
+            not_before=max(c.facts.not_before for c in certificates),
+            not_after=min(c.facts.not_after for c in certificates),
+            is_slow=is_slow,
+        )
+
+    def _find(
+        self, signer: ReadCertificate, others: Sequence[ReadCertificate], *, at: datetime, policy: Policy
+    ) -> tuple[ReadCertificate, ...] | None:
+        """The path; None when the library refuses one in which no rule is broken: let the slow path decide."""
         builder = (
             verification.PolicyBuilder()
             .store(self._store)
@@ -245,48 +279,92 @@ class TrustStore:
                 ee_policy=verification.ExtensionPolicy.permit_all(),
             )
         )
-        others = [*chain[1:], *self.intermediates]
         try:
             found = builder.build_client_verifier().verify(
                 signer.certificate, [c.certificate for c in others]
             )
-        except (verification.VerificationError, *UNREADABLE) as error:
-            raise self._diagnose(signer, others, at=at, policy=policy) from error
-        certificates = tuple(read_certificate(c.public_bytes(Encoding.DER)) for c in found.chain)
-        _check_path(certificates, at=at, policy=policy)
-        return CertificatePath(
-            certificates=certificates,
-            not_before=max(c.facts.not_before for c in certificates),
-            not_after=min(c.facts.not_after for c in certificates),
-        )
+        except (verification.VerificationError, *UNREADABLE):
+            # The library does not say why. So the rules here are asked; they can only refuse.
+            _check_path(self._walk(signer, others), at=at, policy=policy)
+            return None
+        return tuple(read_certificate(c.public_bytes(Encoding.DER)) for c in found.chain)
 
-    def _diagnose(
-        self, signer: ReadCertificate, others: Sequence[ReadCertificate], *, at: datetime, policy: Policy
-    ) -> PathRefusedError:
+    def _needs_slow_path(
+        self, signer: ReadCertificate, others: Sequence[ReadCertificate], *, policy: Policy
+    ) -> bool:
         """
-        Say why the library refused: walk from issuer to issuer and report the first rule that is broken.
+        Whether the way to a root leads over a certificate with constraints, or the policy demands policies.
 
-        This only chooses the words; it can never turn a refusal into an acceptance.
+        A stranger's certificates do not: nobody but an authority of ours can make us work that hard.
+        """
+        if not policy.certificate_policies and not any(c.needs_slow_path for c in (signer, *others)):
+            return False
+        reached, seen = [signer], {signer}
+        has_root = False
+        for certificate in reached:
+            has_root = has_root or any(_issued(certificate, root) for root in self.roots)
+            for other in others:
+                if other not in seen and _issued(certificate, other):
+                    seen.add(other)
+                    reached.append(other)
+        return has_root and (bool(policy.certificate_policies) or any(c.needs_slow_path for c in reached))
+
+    def _find_slowly(
+        self, chain: Sequence[ReadCertificate], *, at: datetime, policy: Policy
+    ) -> tuple[ReadCertificate, ...]:
+        # Its library takes half a second to load, and most axes never need it.
+        from signing.slow_path import SlowPath
+
+        slow = SlowPath(self.roots, intermediates=self.intermediates, policy=policy)
+        return slow.path(chain, at=at)
+
+    def _walk(
+        self, signer: ReadCertificate, others: Sequence[ReadCertificate]
+    ) -> tuple[ReadCertificate, ...]:
+        """
+        From issuer to issuer, by name and signature alone, to a root.
+
+        Raises:
+            PathRefusedError: `chain.untrusted`, no root is reached.
         """
         path = [signer]
-        while path[-1] not in self.roots and len(path) <= _MAX_PATH:
+        while path[-1] not in self.roots:
             issuer = next((c for c in (*self.roots, *others) if _issued(path[-1], c)), None)
-            if issuer is None or issuer in path:
-                return PathRefusedError(Reason.CHAIN_UNTRUSTED, f"no issuer for {path[-1].facts.issuer}")
+            if issuer is None or issuer in path or len(path) > _MAX_PATH:
+                raise PathRefusedError(Reason.CHAIN_UNTRUSTED, f"no issuer for {path[-1].facts.issuer}")
             path.append(issuer)
-        try:
-            _check_path(tuple(path), at=at, policy=policy)
-        except PathRefusedError as refused:
-            return refused
-        return PathRefusedError(Reason.CHAIN_UNTRUSTED)
+        return tuple(path)
 
 
 def _issued(certificate: ReadCertificate, issuer: ReadCertificate) -> bool:
-    if certificate.certificate.issuer != issuer.certificate.subject:
-        return False
+    return same_name(certificate.certificate.issuer, issuer.certificate.subject) and _is_signed_with(
+        certificate.certificate, issuer.certificate.public_key()
+    )
+
+
+def same_name(one: x509.Name, other: x509.Name) -> bool:
+    """Whether two names are the same but for case, spaces and the type of string (RFC 5280, 7.1)."""
+    return one == other or _folded(one) == _folded(other)
+
+
+def _folded(name: x509.Name) -> list[frozenset[tuple[str, str]]]:
+    return [
+        frozenset((part.oid.dotted_string, " ".join(str(part.value).split()).casefold()) for part in rdn)
+        for rdn in name.rdns
+    ]
+
+
+def _is_signed_with(certificate: x509.Certificate, key: CertificatePublicKeyTypes) -> bool:
+    signature, content = certificate.signature, certificate.tbs_certificate_bytes
     try:
-        certificate.certificate.verify_directly_issued_by(issuer.certificate)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        scheme, algorithm = certificate.signature_algorithm_parameters, certificate.signature_hash_algorithm
+        if isinstance(key, rsa.RSAPublicKey) and not isinstance(scheme, ec.ECDSA | None) and algorithm:
+            key.verify(signature, content, scheme, algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(scheme, ec.ECDSA):
+            key.verify(signature, content, scheme)
+        else:
+            return False
+    except (InvalidSignature, *UNREADABLE):
         return False
     return True
 

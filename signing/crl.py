@@ -166,6 +166,14 @@ def scope_of(crl: x509.CertificateRevocationList) -> Scope | None:
     )
 
 
+def kind_of(crl: x509.CertificateRevocationList) -> str:
+    """Names the series a list belongs to: lists of one kind replace one another."""
+    point = find_extension(crl.extensions, x509.IssuingDistributionPoint)
+    key = find_extension(crl.extensions, x509.AuthorityKeyIdentifier)
+    is_delta = find_extension(crl.extensions, x509.DeltaCRLIndicator) is not None
+    return f"{is_delta} {'' if point is None else hash(point)} {'' if key is None else hash(key)}"
+
+
 def addresses(names: Iterable[x509.GeneralName] | None) -> frozenset[str]:
     """General names of distribution points, in a form that compares."""
     return frozenset(f"{type(name).__name__}:{name.value}" for name in names or ())

@@ -28,6 +28,8 @@ class Policy:
     rsa_bits_max: int
     rsa_exponent_min: int
     extended_key_usages: frozenset[str]
+    certificate_policies: frozenset[str]
+    """Under one of these a signer's certificate must have been issued (OIDs, RFC 5280 6.1.1); empty: under any."""
     chain_hashes: frozenset[str]
     future_tolerance: timedelta
     revocation_grace: timedelta
@@ -73,6 +75,7 @@ class Policy:
             rsa_bits_max=int(keys["rsa_bits_max"]),
             rsa_exponent_min=max(65537, int(keys["rsa_exponent_min"])),
             extended_key_usages=frozenset(map(str, certificates["extended_key_usages"])),
+            certificate_policies=frozenset(map(str, certificates["policies"])),
             chain_hashes=frozenset(map(str, certificates["chain_hashes"])) & {"sha256", "sha384", "sha512"},
             future_tolerance=timedelta(seconds=int(document["time"]["future_tolerance_seconds"])),
             revocation_grace=timedelta(hours=int(revocation["grace_hours_after_next_update"])),

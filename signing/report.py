@@ -27,7 +27,7 @@ from signing.certificates import CertificateFacts, TrustStore
 from signing.errors import MessageError
 from signing.policy import CURRENT_POLICY, Policy
 from signing.reasons import EXPLANATIONS, Tier
-from signing.revocation import RevocationIndex, RevocationSource
+from signing.revocation import DeferredSlowPath, RevocationIndex, RevocationSource
 from signing.skeleton import Limits, Part, PartSink, Skeleton, read_skeleton
 from signing.verify import CheckName, CheckResult, Verdict, unreadable, verify
 
@@ -149,7 +149,8 @@ def judge_files(
     Raises:
         MaterialError: a revocation list cannot be read.
     """
-    revocation = RevocationIndex.from_files(*crls, policy=policy) if crls else None
+    slow = DeferredSlowPath(trust, policy=policy)
+    revocation = RevocationIndex.from_files(*crls, policy=policy, slow=slow) if crls else None
     return [
         _judge_file(path, trust=trust, at=at, revocation=revocation, policy=policy, limits=limits)
         for path in paths

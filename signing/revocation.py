@@ -38,7 +38,7 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.ocsp import OCSPCertStatus
 
-from signing.certificates import find_extension
+from signing.certificates import TrustStore, find_extension
 from signing.crl import (
     ListFacts,
     ListFolder,
@@ -46,6 +46,7 @@ from signing.crl import (
     Table,
     addresses,
     facts_of,
+    kind_of,
     parse_list,
     scope_of,
     split_lists,
@@ -99,6 +100,27 @@ class SlowRevocation(Protocol):
         ...
 
 
+class DeferredSlowPath:
+    """The slow path over the roots of a trust store; its library takes half a second and is loaded when needed."""
+
+    def __init__(self, trust: TrustStore, *, policy: Policy = CURRENT_POLICY) -> None:
+        self._trust = trust
+        self._policy = policy
+        self._loaded: SlowRevocation | None = None
+
+    def status(
+        self, certificate: x509.Certificate, *, issuer: x509.Certificate, lists: Sequence[bytes], at: datetime
+    ) -> RevocationAnswer:
+        """What the slow path says."""
+        if self._loaded is None:
+            from signing.slow_path import SlowPath
+
+            self._loaded = SlowPath(
+                self._trust.roots, intermediates=self._trust.intermediates, policy=self._policy
+            )
+        return self._loaded.status(certificate, issuer=issuer, lists=lists, at=at)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Held:
     """A list and where its bytes are."""
@@ -106,6 +128,8 @@ class _Held:
     facts: ListFacts
     scope: Scope | None
     """None: it takes the slow path."""
+    kind: str
+    """The same for lists that follow one another: a delta does not follow a full list."""
     read: Callable[[], bytes]
     verified: dict[bytes, bool] = field(default_factory=dict)
     """By the key it was checked with."""
@@ -194,7 +218,7 @@ class RevocationIndex:
         if digest in self._facts:
             return self._facts[digest]
         crl = parse_list(der)
-        held = _Held(facts=facts_of(crl, digest=digest), scope=scope_of(crl), read=read)
+        held = _Held(facts=facts_of(crl, digest=digest), scope=scope_of(crl), kind=kind_of(crl), read=read)
         # Its entries are read now, so that no message waits for it.
         self._remember(digest, tabulate(crl))
         issuer = crl.issuer.public_bytes()
@@ -245,25 +269,24 @@ class RevocationIndex:
         authority: "_Authority",
         at: datetime,
     ) -> Iterator[RevocationAnswer]:
-        held = self._lists.get(asked.issuer, ())
-        own = [one for one in held if one.scope is not None and self._is_signed(one, issuer, authority)]
+        held = self._lists.get(authority.name) or self._lists.get(asked.issuer, ())
+        speaking = [
+            one
+            for one in held
+            if one.scope is not None
+            and one.scope.covers(is_authority=asked.is_authority, points=asked.points)
+            and self._is_signed(one, issuer, authority)
+        ]
         is_beyond = (
             asked.needs_machinery
             or any(one.scope is None for one in held)
-            or (bool(held) and not own)
-            or (not held and bool(self._beyond))
+            or (not speaking and bool(held or self._beyond))
         )
         if is_beyond:
             if self._slow is not None:
-                lists = [one.read() for one in dict.fromkeys((*held, *self._beyond))]
+                lists = self._everything(at=at, until=asked.not_after)
                 yield self._slow.status(certificate, issuer=issuer, lists=lists, at=at)
             return
-        speaking = [
-            one
-            for one in own
-            if one.scope is not None
-            and one.scope.covers(is_authority=asked.is_authority, points=asked.points)
-        ]
         for one in _relevant(speaking, at=at, until=asked.not_after):
             since = self._table(one).revoked_since(asked.serial)
             yield self._answer(
@@ -274,6 +297,14 @@ class RevocationIndex:
                 asked=asked,
                 at=at,
             )
+
+    def _everything(self, *, at: datetime, until: datetime) -> list[bytes]:
+        """Of every issuer and every kind of list, those that matter for `at`: what the slow path works on."""
+        kinds: dict[tuple[bytes, str], list[_Held]] = {}
+        for issuer, held in self._lists.items():
+            for one in held:
+                kinds.setdefault((issuer, one.kind), []).append(one)
+        return [one.read() for lists in kinds.values() for one in _relevant(lists, at=at, until=until)]
 
     def _is_signed(self, one: _Held, issuer: x509.Certificate, authority: "_Authority") -> bool:
         """Whether the key of `issuer` may sign lists and has signed this one; the arithmetic is done once."""
@@ -397,6 +428,8 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Authority:
+    name: bytes
+    """As it writes itself; some write it differently in what they issue."""
     key: bytes
     key_hashes: tuple[bytes, ...]
     may_sign_lists: bool
@@ -423,6 +456,7 @@ def _authority(issuer: x509.Certificate) -> _Authority:
     key = issuer.public_key()
     usage = find_extension(issuer.extensions, x509.KeyUsage)
     return _Authority(
+        name=issuer.subject.public_bytes(),
         key=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         key_hashes=key_hashes(key),
         may_sign_lists=usage is None or usage.crl_sign,
