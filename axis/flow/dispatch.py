@@ -178,6 +178,66 @@ async def hand_out(
     return [header_of(one, attempt=one.row.attempt + 1) for one in ready]
 
 
+class PullKeeper:
+    """Offers again what stations that pull listed and never settled: the answer was lost, or they were."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        outbox: Outbox,
+        directories: Directories,
+        clock: Clock,
+        ids: Ids,
+        bells: Bells,
+        everybody_pulls: bool,
+        unsettled: timedelta = timedelta(minutes=10),
+        sweep_seconds: float = 5.0,
+    ) -> None:
+        self._ledger = ledger
+        self._outbox = outbox
+        self._directories = directories
+        self._clock = clock
+        self._ids = ids
+        self._bells = bells
+        self._everybody_pulls = everybody_pulls
+        self._unsettled = unsettled
+        self._sweep_seconds = sweep_seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look every few seconds until `stop`."""
+        while not stop.is_set():
+            try:
+                await self.turn()
+            except ServiceUnavailable as trouble:
+                log.warning("pull.waiting", service=trouble.service, cause=trouble.cause)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._sweep_seconds):
+                    await stop.wait()
+
+    async def turn(self) -> int:
+        """One look; returns how many consignments are offered again."""
+        before = self._clock.now() - self._unsettled
+        directory = await self._directories.current()
+        count = 0
+        for name in await self._outbox.stations_unfinished(before=before):
+            station = directory.stations.get(name)
+            if station is None or (station.channel is Channel.AMQP and not self._everybody_pulls):
+                continue
+            consignments = await self._outbox.unfinished(name, before=before, limit=500)
+            count += await offer_again(
+                consignments,
+                cause="not_settled",
+                ledger=self._ledger,
+                clock=self._clock,
+                ids=self._ids,
+                by=_BY,
+                since=self._unsettled,
+            )
+            self._bells.ring([name])
+        return count
+
+
 class Dispatcher:
     """Publishes what waits for stations that take their documents over AMQP; any number of these may run."""
 
