@@ -1,7 +1,7 @@
 """
 The signature policy: which algorithms, keys and certificates are acceptable, until when.
 
-It is data, `policy.toml` beside this file, with a version that stands in every verdict, so that a judgement made
+It is data, `policy.toml` beside this file or a file of the axis's own, with a version that stands in every verdict, so that a judgement made
 years ago can be explained. It is read once at start; it never loosens what the verifier does not know: an
 algorithm has to be both implemented in `signing.algorithms` and named here.
 """
@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from signing.algorithms import DIGEST_METHODS, SIGNATURE_METHODS
 from signing.errors import MaterialError
+from signing.files import read_file
+from signing.reasons import Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,6 +37,14 @@ class Policy:
     revocation_grace: timedelta
     revocation_fresh_without_next_update: timedelta
     revocation_urgent_fresh: timedelta
+    tiers_when_required: frozenset[Tier]
+    """What travels from a station that must sign."""
+    tiers_when_labelled: frozenset[Tier]
+    """What travels from a station that need not, marked as what it is."""
+
+    def travels(self, tier: Tier, *, must_sign: bool) -> bool:
+        """Whether a message of that tier travels at once. Never a failed one, whatever a file says."""
+        return tier in (self.tiers_when_required if must_sign else self.tiers_when_labelled)
 
     def allows_signature(self, method: str, *, at: datetime) -> bool:
         """Whether `method` is known here and has not ended before the day of `at` (UTC)."""
@@ -45,9 +55,22 @@ class Policy:
         return _open(self.digest_methods, method, at)
 
     @classmethod
-    def from_toml(cls, text: str) -> Self:
+    def from_file(cls, path: Path) -> Self:
         """
         Read a policy file.
+
+        Raises:
+            MaterialError: it cannot be read, or is no policy.
+        """
+        try:
+            return cls.from_toml(read_file(path).decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise MaterialError("policy.syntax", path.name) from error
+
+    @classmethod
+    def from_toml(cls, text: str) -> Self:
+        """
+        Read the text of a policy file.
 
         Raises:
             MaterialError: it is no TOML, a field is missing or wrong, or it names an algorithm that the verifier
@@ -65,7 +88,7 @@ class Policy:
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> Self:
         keys, certificates = document["keys"], document["certificates"]
-        revocation = document["revocation"]
+        revocation, tiers = document["revocation"], document["tiers"]
         return cls(
             version=str(document["version"]),
             signature_methods=_algorithms(document["signature_methods"], known=frozenset(SIGNATURE_METHODS)),
@@ -83,7 +106,16 @@ class Policy:
                 hours=int(revocation["fresh_hours_without_next_update"])
             ),
             revocation_urgent_fresh=timedelta(days=int(revocation["urgent_fresh_days"])),
+            tiers_when_required=_tiers(tiers["when_required"]),
+            tiers_when_labelled=_tiers(tiers["when_labelled"]),
         )
+
+
+def _tiers(names: list[str]) -> frozenset[Tier]:
+    tiers = frozenset(map(Tier, names))
+    if Tier.FAILED in tiers:
+        raise MaterialError("policy.value", "a failed message never travels")
+    return tiers
 
 
 def _open(methods: MappingProxyType[str, date], method: str, at: datetime) -> bool:
