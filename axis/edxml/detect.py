@@ -140,8 +140,6 @@ def detect(head: bytes) -> Detected:
     head = head[:HEAD_BYTES]
     if not head:
         return Detected(media_type=EMPTY)
-    if b"%PDF-" in head[:_PDF_ANYWHERE]:
-        return Detected(media_type=RUINED_PDF if _is_ruined_pdf(head) else PDF)
     if head.startswith(_LOCAL_MAGIC):
         return _zip(head)
     if head.startswith(_EMPTY_ZIP):
@@ -151,6 +149,9 @@ def detect(head: bytes) -> Detected:
     for magic, kind in _BY_MAGIC:
         if head.startswith(magic):
             return Detected(media_type=kind)
+    if b"%PDF-" in head[:_PDF_ANYWHERE]:
+        # Readers let something stand before the header, so this comes after all that begins with its magic.
+        return Detected(media_type=RUINED_PDF if _is_ruined_pdf(head) else PDF)
     if head.startswith(_REPLACEMENT):
         # The first byte of every binary magic above 0x7F became U+FFFD: PNG, JPEG, OLE.
         return Detected(media_type=RUINED)

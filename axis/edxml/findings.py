@@ -194,6 +194,10 @@ REPEATED_ELEMENT = _kind("read.repeated_element",
     "Phần tử <{name}> chỉ được có một, gói tin có {count}: không rõ phải đọc phần tử nào.",
     "The element <{name}> may stand once, the message has {count}: nobody can tell which one counts.",
     _R.PARSE_NOT_EDXML)
+ELEMENT_IN_TEXT = _kind("read.element_in_text",
+    "<{name}> chỉ được chứa chữ, gói tin đặt phần tử <{found}> vào trong: không rõ phải đọc thế nào.",
+    "<{name}> may hold text alone, the message puts the element <{found}> into it: nobody can tell how to read it.",
+    _R.VALIDATE_SCHEMA)
 STRAY_CONTENT = _kind("read.stray_content",
     "Nội dung tệp (ContentTransferEncoded) nằm ngoài AttachmentEncoded/Attachment.",
     "File content (ContentTransferEncoded) stands outside AttachmentEncoded/Attachment.", _R.PARSE_NOT_EDXML)

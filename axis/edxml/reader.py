@@ -52,6 +52,7 @@ from axis.edxml.walk import (
     Notes,
     Unreadable,
     Walk,
+    empty,
     names_of,
     spelling_of_the_format,
     split,
@@ -334,7 +335,7 @@ class _Reader(Walk):
         message_header = trace_list = None
         if header_node is not None and envelope is not None:
             self.order(envelope, ("edXMLHeader", "edXMLBody"))
-            self.look(header_node, set(_HEADER_ORDER), opaque={"Signature", "DigitalSignature"})
+            self.look(header_node, set(_HEADER_ORDER))
             self.order(header_node, _HEADER_ORDER)
             self._signature(header_node)
             message_header = self._required(header_node, "MessageHeader")
@@ -410,6 +411,7 @@ class _Reader(Walk):
                     self.notes.add(f.KIND_AMBIGUOUS, other, name=other.name)
             if trace_list is not None:
                 self.notes.add(f.UNKNOWN_ELEMENT, trace_list, name=trace_list.name)
+                empty(trace_list.element)
             self.notes.stop_if_refused()
             return self._status(header)
         if not names & {"To", "Subject", "DocumentId", "Code"}:
@@ -523,7 +525,7 @@ class _Reader(Walk):
     def _other(self, node: Node | None) -> OtherInfo:
         if node is None:
             return OtherInfo()
-        self.look(node, _OTHER, opaque={"ReplyFors", "ReferenceCodes"})
+        self.look(node, _OTHER)
         appendixes = node.one("Appendixes")
         if appendixes is not None:
             self.look(appendixes, {"Appendix"}, many={"Appendix"})
@@ -573,7 +575,6 @@ class _Reader(Walk):
             node,
             {"TraceHeader", "Bussiness", "Agency", "Feedback"},
             many={"TraceHeader"},
-            opaque={"Agency", "Feedback"},
             spelling=spelling_of_the_format,
         )
         names = [spelling_of_the_format(name) for name in names_of(node.element)]
@@ -657,7 +658,7 @@ class _Reader(Walk):
         manifest = body.one("edXMLManifest")
         if manifest is None:
             return ()
-        self.look(manifest, {"Reference"}, many={"Reference"})
+        self.look(manifest, {"Reference"}, many={"Reference"}, may_be_empty=True)
         return tuple(self._reference(node) for node in manifest.all("Reference"))
 
     def _reference(self, node: Node) -> Reference:
@@ -685,7 +686,7 @@ class _Reader(Walk):
 
     def _attachment(self, node: Node) -> Attachment:
         self.unprefixed(node)
-        self.look(node, _ATTACHMENT, opaque={"ContentTransferEncoded"})
+        self.look(node, _ATTACHMENT)
         content = node.one("ContentTransferEncoded")
         part = None
         if content is not None:

@@ -131,14 +131,14 @@ class Walk:
         self.attributes(leaf)
         text = element.text or ""
         if len(element):
-            # What a comment splits is one text, as canonical XML has it; what stands inside a child is not ours.
+            # What a comment splits is one text, as canonical XML has it.
             text += "".join(child.tail or "" for child in element)
             for child in element:
                 tag = name_of(child)
                 if tag is None:
                     self.notes.add(f.COMMENT, leaf)
                 else:
-                    self.notes.add(f.UNKNOWN_ELEMENT, leaf, name=split(tag)[1])
+                    self.notes.add(f.ELEMENT_IN_TEXT, leaf, name=leaf.name, found=split(tag)[1])
         text = text.strip(SPACE)
         if not text:
             self.notes.add(f.EMPTY_ELEMENT, leaf, name=leaf.name)
@@ -219,7 +219,7 @@ class Walk:
         known: Iterable[str],
         *,
         many: Iterable[str] = (),
-        opaque: Iterable[str] = (),
+        may_be_empty: bool = False,
         spelling: Callable[[str], str] | None = None,
     ) -> None:
         """Sort the children of `node` by name into `node.children`, reporting whatever does not belong."""
@@ -237,10 +237,12 @@ class Walk:
             if namespace != NAMESPACE:
                 if not (namespace == _DSIG and node.name == "edXMLHeader"):
                     self.notes.add(f.FOREIGN_ELEMENT, node, name=written)
+                    empty(child)
                 continue
             name = spelling(written) if spelling else written
             if name not in names:
                 self.notes.add(f.UNKNOWN_ELEMENT, node, name=written)
+                empty(child)
                 continue
             found = Node(element=child, name=written, above=node)
             if name != written:
@@ -256,7 +258,7 @@ class Walk:
                 if name not in allowed:
                     self.notes.add(f.REPEATED_ELEMENT, found_nodes[1], name=name, count=len(found_nodes))
         node.children = groups
-        if not groups and not frozenset(opaque) and len(node.element) == 0:
+        if not may_be_empty and len(node.element) == 0:
             self.notes.add(f.EMPTY_ELEMENT, node, name=node.name)
 
     def _stray_text(self, node: Node, text: str | None) -> None:
@@ -286,6 +288,15 @@ class Walk:
     def unprefixed(self, node: Node) -> None:
         if node.element.prefix:
             self.notes.once(f.ATTACHMENT_PREFIX, node, name=node.name)
+
+
+def empty(element: etree._Element) -> None:
+    """
+    Leave nothing inside an element that nobody reads, in this reading's own copy of the message.
+
+    Otherwise the schema would look into it, and spend seconds on what a hostile sender put there.
+    """
+    del element[:]
 
 
 def follows(names: Iterable[str], order: tuple[str, ...]) -> bool:

@@ -178,12 +178,13 @@ def a_pdf(words: str = "Kinh gui") -> bytes:
     )
 
 
-def a_zip(*entries: tuple[str, bytes]) -> bytes:
+def a_zip(*entries: tuple[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     """A ZIP of these files, the same bytes each time."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w") as archive:
         for name, content in entries:
-            archive.writestr(zipfile.ZipInfo(name, (2026, 3, 2, 9, 30, 0)), content)
+            entry = zipfile.ZipInfo(name, (2026, 3, 2, 9, 30, 0))
+            archive.writestr(entry, content, compress_type=compression)
     return out.getvalue()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -246,19 +245,15 @@ def test_errors_quote_names_and_no_text() -> None:
     assert max(len(one.path) + len(one.en) for one in found) < 300
 
 
-def test_a_hostile_message_is_judged_in_little_time() -> None:
-    """As many elements as the reader lets through: the answer stays short and quick."""
-    package = altered(
-        _DOC, "<edXML:From>", "<edXML:Subject><edXML:b/></edXML:Subject>" * 9_000 + "<edXML:From>"
-    )
-    root = _root(package)
-    began = time.perf_counter()
+def test_the_list_of_faults_is_short() -> None:
+    """However many there are: a receipt has room for twenty."""
+    faults = "<edXML:To><edXML:OrganId><edXML:b/></edXML:OrganId></edXML:To>" * 500
+    package = altered(_DOC, "<edXML:From>", f"{faults}<edXML:From>")
 
-    found = schema(SchemaName.WIRE).errors(root)
+    found = schema(SchemaName.WIRE).errors(_root(package))
 
     assert len(found) == 20
-    assert f"{_H}/Subject[20]" == found[19].path
-    assert time.perf_counter() - began < 5
+    assert f"{_H}/To[20]/OrganId" == found[19].path
 
 
 def test_threads_do_not_see_each_others_errors() -> None:
