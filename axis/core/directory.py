@@ -8,6 +8,7 @@ Codes are looked up in their normal form (`axis.edxml.organ_code.normal`); the t
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -183,6 +184,11 @@ class Directory:
         # Comparing with 120,000 codes takes seconds; the right one nearly always shares its last or first group.
         ends = (code[-3:], code[:3])
         return [one for one in self.codes if one.endswith(ends[0]) or one.startswith(ends[1])][:20_000]
+
+
+def are_two(persons: Iterable[str]) -> bool:
+    """Whether these are at least two people: a login name in other letters is no second person."""
+    return len({unicodedata.normalize("NFKC", one).casefold().strip() for one in persons}) >= 2
 
 
 def _in_force(delegation: Delegation, at: datetime) -> bool:

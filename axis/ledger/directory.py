@@ -1,0 +1,199 @@
+"""
+The directory as the flow sees it: one immutable snapshot, read from the ledger when its version has changed.
+
+Every act of a person raises the version in its own transaction, so that one look at one row tells whether the snapshot
+still stands. Only reads; who changes the directory is `axis.flow.acts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Row, Table, select, text
+
+from axis.core.directory import BoundCertificate, Delegation, Directory, Organ, Station, are_two
+from axis.core.model import (
+    Channel,
+    Digest,
+    OrganNumber,
+    SignaturePolicy,
+    StationId,
+    StationState,
+    from_micros,
+)
+from axis.ledger import tables as t
+from axis.ledger.store import SQLLedger
+
+_Rows = Sequence[Row[Any]]
+_Dated = TypeVar("_Dated", Delegation, BoundCertificate)
+
+
+class SQLDirectories:
+    """Implements `axis.core.ports.Directories`."""
+
+    def __init__(self, ledger: SQLLedger) -> None:
+        self._ledger = ledger
+        self._snapshot: Directory | None = None
+        self._reading = asyncio.Lock()
+
+    async def current(self) -> Directory:
+        """See the port."""
+        if self._snapshot is not None and self._snapshot.version == await self._version():
+            return self._snapshot
+        async with self._reading:
+            # Whoever waited here finds what the first one read.
+            if self._snapshot is None or self._snapshot.version != await self._version():
+                rows = await self._read()
+                # 120,000 organs take a second or two: other work goes on meanwhile.
+                self._snapshot = await asyncio.to_thread(_build, rows)
+            return self._snapshot
+
+    async def _version(self) -> int:
+        table = t.directory_version
+        async with self._ledger.reading() as connection:
+            found = (await connection.execute(select(table.c.n).where(table.c.id == 1))).scalar()
+        return int(found or 0)
+
+    async def _read(self) -> _Read:
+        async with self._ledger.reading() as connection:
+            if connection.dialect.name == "postgresql":
+                # All tables as of one moment, the version too. SQLite reads so anyway.
+                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+
+            async def every(table: Table) -> _Rows:
+                return (await connection.execute(select(table))).all()
+
+            versions = await every(t.directory_version)
+            return _Read(
+                version=versions[0].n if versions else 0,
+                organs=await every(t.organ),
+                codes=await every(t.organ_code),
+                stations=await every(t.station),
+                delegations=await every(t.delegation),
+                certificates=await every(t.certificate),
+                releases=await every(t.release),
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Read:
+    """The rows of one version."""
+
+    version: int
+    organs: _Rows
+    codes: _Rows
+    stations: _Rows
+    delegations: _Rows
+    certificates: _Rows
+    releases: _Rows
+
+
+def _build(rows: _Read) -> Directory:
+    aliases: dict[int, list[str]] = {}
+    for row in rows.codes:
+        aliases.setdefault(row.organ, []).append(row.written)
+    organs = {OrganNumber(row.number): _organ(row, aliases.get(row.number, ())) for row in rows.organs}
+    releases = _releases(rows.releases)
+    return Directory(
+        version=rows.version,
+        organs=organs,
+        codes=_codes(rows.codes, organs),
+        stations={StationId(row.id): _station(row) for row in rows.stations},
+        delegations=_newest_first(_delegation(row) for row in rows.delegations),
+        certificates=_newest_first(_certificate(row) for row in rows.certificates),
+        released=frozenset(digest for digest, persons in releases.items() if are_two(persons)),
+        releases=releases,
+    )
+
+
+def _releases(rows: _Rows) -> Mapping[Digest, tuple[str, ...]]:
+    found: dict[Digest, list[str]] = {}
+    for row in sorted(rows, key=lambda one: (one.at, one.person)):
+        found.setdefault(Digest(row.digest), []).append(row.person)
+    return {digest: tuple(persons) for digest, persons in found.items()}
+
+
+def _codes(rows: _Rows, organs: Mapping[OrganNumber, Organ]) -> Mapping[str, tuple[OrganNumber, ...]]:
+    found: dict[str, tuple[OrganNumber, ...]] = {}
+    for row in rows:
+        number = OrganNumber(row.organ)
+        # Nearly every code has one organ for ever; only what several had must be put in order.
+        found[row.code] = (number,) if row.code not in found else (*found[row.code], number)
+
+    def age(number: OrganNumber) -> tuple[float, int]:
+        begun = organs[number].valid_from
+        return (begun.timestamp() if begun is not None else float("-inf"), number)
+
+    return {
+        code: numbers if len(numbers) == 1 else tuple(sorted(numbers, key=age, reverse=True))
+        for code, numbers in found.items()
+    }
+
+
+def _newest_first(rows: Iterable[_Dated]) -> Mapping[OrganNumber, tuple[_Dated, ...]]:
+    found: dict[OrganNumber, list[_Dated]] = {}
+    for one in sorted(rows, key=lambda one: one.valid_from, reverse=True):
+        found.setdefault(one.organ, []).append(one)
+    return {number: tuple(same) for number, same in found.items()}
+
+
+def _time(value: int | None) -> datetime | None:
+    return from_micros(value) if value is not None else None
+
+
+def _organ(row: Row[Any], aliases: Iterable[str]) -> Organ:
+    return Organ(
+        number=OrganNumber(row.number),
+        code=row.code,
+        name=row.name,
+        kind=row.kind,
+        parent=OrganNumber(row.parent) if row.parent is not None else None,
+        valid_from=_time(row.valid_from),
+        valid_to=_time(row.valid_to),
+        successor=OrganNumber(row.successor) if row.successor is not None else None,
+        terminate_here=row.terminate_here,
+        confidence=row.confidence,
+        aliases=tuple(sorted(aliases, key=lambda one: (one != row.code, one))),
+    )
+
+
+def _station(row: Row[Any]) -> Station:
+    return Station(
+        id=StationId(row.id),
+        name=row.name,
+        state=StationState(row.state),
+        channel=Channel(row.channel),
+        policy=SignaturePolicy(row.policy),
+        inline_bytes=row.inline_bytes,
+        window=row.window,
+        secret=row.secret,
+        refuses_unpassed=row.refuses_unpassed,
+    )
+
+
+def _delegation(row: Row[Any]) -> Delegation:
+    return Delegation(
+        station=StationId(row.station_id),
+        organ=OrganNumber(row.organ),
+        subtree=row.subtree,
+        valid_from=from_micros(row.valid_from),
+        valid_to=_time(row.valid_to),
+    )
+
+
+def _certificate(row: Row[Any]) -> BoundCertificate:
+    return BoundCertificate(
+        organ=OrganNumber(row.organ),
+        fingerprint=Digest(row.fingerprint),
+        spki=Digest(row.spki),
+        issuer=row.issuer,
+        serial=row.serial,
+        subject=row.subject,
+        valid_from=from_micros(row.valid_from),
+        valid_to=_time(row.valid_to),
+        revoked_at=_time(row.revoked_at),
+    )
