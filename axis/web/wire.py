@@ -133,7 +133,7 @@ def hash_of_key(key: str) -> str:
 
 # --- uploads ------------------------------------------------------------------------------------------------------
 
-_PIECE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})\Z")
+_PIECE: Final = re.compile(r"bytes (?:([0-9]{1,15})-([0-9]{1,15})|\*)/([0-9]{1,15})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,18 +142,19 @@ class Piece:
     The part of a payload one PUT carries, as `Content-Range` says it. Without that header a PUT carries the whole.
 
     A piece begins where the last one ended: at `Upload.offset`. Anything else is answered with 409 and the offset.
-    What had arrived of a piece that was cut off counts.
+    What had arrived of a piece that was cut off counts. An empty piece at the end (`start == total`, written
+    `bytes */<total>`) finishes an upload whose bytes are all there and whose last answer was lost.
     """
 
     start: int
     total: int
     end: int
-    """Last byte of the piece, inclusive, as in the header."""
+    """Last byte of the piece, inclusive, as in the header; `start - 1` when it is empty."""
 
     @property
     def header(self) -> str:
         """The value of `Content-Range`."""
-        return f"bytes {self.start}-{self.end}/{self.total}"
+        return f"bytes {self.start}-{self.end}/{self.total}" if self.size else f"bytes */{self.total}"
 
     @property
     def size(self) -> int:
@@ -171,7 +172,11 @@ def read_piece(header: str) -> Piece:
     found = _PIECE.match(header)
     if found is None:
         raise BadMessage("Content-Range", "bytes <first>-<last>/<total> expected")
-    start, end, total = (int(one) for one in found.groups())
+    first, last, whole = found.groups()
+    total = int(whole)
+    if first is None:
+        return Piece(start=total, end=total - 1, total=total)
+    start, end = int(first), int(last)
     if not start <= end < total:
         raise BadMessage("Content-Range", "first <= last < total expected")
     return Piece(start=start, end=end, total=total)
@@ -320,8 +325,12 @@ class Whoami:
     queues: Queues | None
     """None where the axis runs without a broker, or the station takes its documents another way."""
     log_origin: str
+    """Name of the log, as it stands in its checkpoints."""
     log_keys: tuple[str, ...]
-    """Verifier keys as C2SP signed notes write them; pin them, and do not take new ones from here unasked."""
+    """
+    The lines of a key list, `receipts <key>` or `log <key>`, as `signing.receipts.TrustedKeys` reads it. To be pinned:
+    a station that takes new ones from here whenever it asks trusts whoever answers.
+    """
     max_body_bytes: int
     """Largest body of a submission or of a whole upload."""
 
