@@ -31,6 +31,14 @@ class Signer(Protocol):
         ...
 
 
+class OpenedSigner(Signer, Protocol):
+    """A signer that whoever opened it closes again."""
+
+    def close(self) -> None:
+        """Let go of the key."""
+        ...
+
+
 @final
 class KeySigner:
     """A key in the memory of this process."""
@@ -53,6 +61,9 @@ class KeySigner:
     def sign(self, message: bytes) -> bytes:
         return self._key.sign(message, padding.PKCS1v15(), SIGNATURE_METHODS[self._method.value])
 
+    def close(self) -> None:
+        """Nothing: the key goes when the signer goes."""
+
     @classmethod
     def from_file(
         cls,
@@ -68,10 +79,35 @@ class KeySigner:
             MaterialError: the file cannot be read, others than its owner may read it, or it holds no RSA key of at
                 least 2048 bits that the passphrase opens.
         """
-        return cls(_load(_read_private(path), path, passphrase), method=method)
+        return cls(_load(read_private(path), path, passphrase), method=method)
 
 
-def _read_private(path: Path) -> bytes:
+def open_signer(
+    name: str | Path,
+    *,
+    passphrase: bytes | None = None,
+    method: SignatureMethod = SignatureMethod.RSA_SHA256,
+) -> OpenedSigner:
+    """
+    The signer that a setting or an option names: a PEM file, or a key on a token by its `pkcs11:` URI.
+
+    Raises:
+        MaterialError: there is no usable key of that name.
+    """
+    if str(name).startswith("pkcs11:"):
+        from signing.pkcs11 import KeyURI, TokenSigner
+
+        return TokenSigner(KeyURI.parse(str(name)), method=method)
+    return KeySigner.from_file(Path(name), passphrase=passphrase, method=method)
+
+
+def read_private(path: Path) -> bytes:
+    """
+    The bytes of a file that only its owner can read.
+
+    Raises:
+        MaterialError: it cannot be read, or others may read it too.
+    """
     try:
         # The permissions are those of the file that is read, not of a name that may point elsewhere meanwhile.
         with path.open("rb") as file:

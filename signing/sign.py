@@ -12,6 +12,7 @@ argument.
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from signing.algorithms import (
 from signing.certificates import CertificateFacts, ReadCertificate, certificates_from_pem
 from signing.errors import CannotSignError, MessageError
 from signing.files import read_file, write_file
-from signing.keys import KeySigner, Signer
+from signing.keys import Signer, open_signer
 from signing.policy import CURRENT_POLICY
 from signing.skeleton import Limits, MemorySink, Part, read_skeleton
 from signing.verify import check_own_signature
@@ -80,7 +81,7 @@ def sign(
 def sign_file(
     path: Path,
     *,
-    key: Path | Signer,
+    key: str | Path | Signer,
     certificate: Path,
     out: Path,
     signing_time: datetime,
@@ -90,18 +91,22 @@ def sign_file(
     """
     Sign the message in `path` and write it to `out`, whole or not at all; returns whose signature it is.
 
-    `key` is a PEM file that only its owner can read, or anything that signs (an HSM); `certificate` is a PEM file
-    with the certificate of that key and, in any order, the authorities above it. A root in it is left out: the
-    receiver has its own.
+    `key` is a PEM file that only its owner can read, the `pkcs11:` URI of a key on a token, or a signer.
+    `certificate` is a PEM file with the certificate of that key and, in any order, the authorities above it. A root
+    in it is left out: the receiver has its own.
 
     Raises:
         MaterialError: a file cannot be read or written, or holds no usable key or certificate.
         MessageError: the message is no acceptable XML.
         CannotSignError: no certificate in the file belongs to the key, or the message cannot be signed.
     """
-    signer = KeySigner.from_file(key, passphrase=passphrase) if isinstance(key, Path) else key
-    chain = _chain(signer, certificates_from_pem(read_file(certificate)))
-    signed = sign(read_file(path), signer=signer, chain=chain, signing_time=signing_time, limits=limits)
+    if isinstance(key, str | Path):
+        with closing(open_signer(key, passphrase=passphrase)) as opened:
+            return sign_file(
+                path, key=opened, certificate=certificate, out=out, signing_time=signing_time, limits=limits
+            )
+    chain = _chain(key, certificates_from_pem(read_file(certificate)))
+    signed = sign(read_file(path), signer=key, chain=chain, signing_time=signing_time, limits=limits)
     write_file(out, signed)
     return chain[0].facts
 
