@@ -2,7 +2,7 @@
 AX-1, the signature profile of the axis: how a signed message must look, to the last element.
 
 `read_claim` turns the tree of a message into a `Claim`: what is said to be signed, by which certificate, with
-which algorithms, and where. It enforces the strict rules 1 to 14, 16, 18, 21 and 22 of docs/signatures.md and
+which algorithms, and where. It enforces the strict rules 1 to 14, 16, 18, 21 and 22 of docs/signing.md and
 computes no digest and no signature; `signing.verify` does, and only from the claim.
 
 The order is "place first, then reference": the elements that must be signed are found by their fixed places, and

@@ -3,7 +3,7 @@ Every answer that this package can give about a signature, once, with its words.
 
 A code is `stage.cause`, is never renamed and never reused. The text says what was found and, where somebody
 can mend it, what to do; it is shown to clerks, so it comes in Vietnamese and in English. `rule` is the number
-of the strict rule in docs/signatures.md that the code enforces; 0 means that the code is no refusal by a rule.
+of the strict rule in docs/signing.md that the code enforces; 0 means that the code is no refusal by a rule.
 """
 
 from dataclasses import dataclass
