@@ -7,11 +7,11 @@ time. What a caller may do is not decided here but by the desk.
 
 from __future__ import annotations
 
-import hmac
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
+from axis.core.credentials import is_key
 from axis.core.directory import Station
 from axis.core.errors import NotAllowed
 from axis.core.model import StationId
@@ -72,7 +72,7 @@ async def _by_key(shown: list[str], keys: Keys) -> StationId:
     scheme, _, key = shown[0].partition(" ")
     claimed = wire.station_of_key(key)
     kept = await keys.key_hash(claimed) if claimed is not None else None
-    is_right = hmac.compare_digest(wire.hash_of_key(key), kept or _NOBODY)
+    is_right = is_key(key, key_hash=kept or _NOBODY)
     if len(shown) > 1 or scheme.lower() != "bearer" or claimed is None or kept is None or not is_right:
         raise no(HTTPReason.NOT_IDENTIFIED)
     return claimed

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import re
 import socket
 import ssl
 import sys
@@ -28,6 +27,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from axis.core.credentials import STATION_ID
 from axis.core.errors import SettingsError
 from axis.core.exchange import dump
 from axis.core.model import StationId
@@ -42,8 +42,6 @@ log = structlog.get_logger(__name__)
 DRAIN_SECONDS: Final = 20
 """Requests under way may take this long after the stop; with what uvicorn adds, the end comes within 25 s."""
 BACKLOG: Final = 512
-
-_STATION: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,30}\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +215,7 @@ def station_of_certificate(certificate: Mapping[str, Any] | None) -> StationId |
         for key, value in relative
         if key == "commonName"
     ]
-    if len(names) != 1 or _STATION.match(names[0]) is None:
+    if len(names) != 1 or STATION_ID.match(names[0]) is None:
         return None
     return StationId(names[0])
 

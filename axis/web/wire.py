@@ -7,7 +7,6 @@ those of `axis.core.exchange`: anything unexpected is a `BadMessage` that names 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
+from axis.core.credentials import STATION_ID
 from axis.core.events import JSON
 from axis.core.exchange import (
     BadMessage,
@@ -112,7 +112,7 @@ MAX_TARGET_BYTES: Final = 8 * 1024
 
 # --- keys ---------------------------------------------------------------------------------------------------------
 
-_KEY: Final = re.compile(r"([a-z0-9][a-z0-9-]{1,30})\.([A-Za-z0-9_-]{20,128})\Z")
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{20,128}\Z")
 
 
 def bearer(key: str) -> str:
@@ -122,13 +122,8 @@ def bearer(key: str) -> str:
 
 def station_of_key(key: str) -> StationId | None:
     """The station an API key says it belongs to; None when the text is no API key. Proves nothing."""
-    found = _KEY.match(key)
-    return StationId(found.group(1)) if found is not None else None
-
-
-def hash_of_key(key: str) -> str:
-    """What the axis keeps of an API key: SHA-256 in hexadecimal. 256 random bits need no slow hash."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    station, _, secret = key.partition(".")
+    return StationId(station) if STATION_ID.match(station) and _SECRET.match(secret) else None
 
 
 # --- uploads ------------------------------------------------------------------------------------------------------

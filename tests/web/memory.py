@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from axis.core import credentials
 from axis.core.directory import Delegation, Directory, Organ, Station
 from axis.core.errors import Ambiguous, NotAllowed, NotFound, ServiceUnavailable, Withdrawn
 from axis.core.events import JSON, Event, EventKind
@@ -59,7 +60,6 @@ from axis.core.ports import InboundMessage
 from axis.core.reasons import Cause, ReasonCode
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.uploads import Spool
-from axis.web import wire
 from axis.web.services import Figure, WebLimits, WebServices
 from signing.merkle import Tree, leaf_hash, verify_consistency
 from signing.note import Checkpoint, LogProof, SigningKey, sign_note
@@ -87,7 +87,7 @@ _TAG = re.compile(
 
 def key_of(station: StationId) -> str:
     """The API key of a station of this axis."""
-    return f"{station}.{hashlib.sha256(b'key of ' + station.encode()).hexdigest()}"
+    return credentials.key_of(station, randomness=hashlib.sha256(b"key of " + station.encode()).digest())
 
 
 class Clock:
@@ -231,7 +231,7 @@ class MemoryAxis:
 
     async def key_hash(self, station: StationId) -> str | None:
         self._answer_or_not()
-        return wire.hash_of_key(key_of(station)) if station in self.stations else None
+        return credentials.hash_of_key(key_of(station)) if station in self.stations else None
 
     async def station(self, station: StationId) -> Station:
         self._answer_or_not()
