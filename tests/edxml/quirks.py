@@ -1173,7 +1173,7 @@ Written by `make docs` from `tests/edxml/quirks.py`; a test sends every message 
 **Taken** means: the bytes travel unchanged, and every warning travels with them to the receivers, with its code, its
 place in the message, and a text in Vietnamese and English. **Refused** means: recorded, explained and answered; a
 corrected message may carry the same DocumentId. A code never changes; programs may look for it. Texts show `…` where
-the message fills something in. The signature is judged apart: see docs/signatures.md.
+the message fills something in. The signature is judged apart: see docs/signing.md.
 """
 
 
