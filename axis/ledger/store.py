@@ -166,10 +166,11 @@ def _as_unavailable() -> Iterator[None]:
 
 
 def _is_transient(problem: DBAPIError) -> bool:
-    # Class 40: serialization failure or deadlock; class 57: shutting down; 53: no resources. 23505: two hubs were
-    # given one message and both recorded it. All are tried again.
+    # Class 40: serialization failure or deadlock; 53: no resources; 57: shutting down; 08: no connection.
+    # 23505: two hubs were given one message and both recorded it. 25P03: stopped in the middle of a transaction
+    # for so long that the server ended it. 55P03: waited too long for a row. All are tried again.
     state = getattr(problem.orig, "sqlstate", None) or getattr(problem.orig, "pgcode", None) or ""
-    return state[:2] in {"40", "53", "57", "08"} or state == "23505"
+    return state[:2] in {"40", "53", "57", "08"} or state in {"23505", "25P03", "55P03"}
 
 
 def _short(problem: BaseException) -> str:

@@ -503,6 +503,12 @@ replay_item = Table(
 )
 
 
+is_act = event.c.kind.in_([literal_column(repr(kind)) for kind in LISTED_KINDS])
+is_not_accepted = submission.c.state != literal_column("'accepted'")
+is_not_received = delivery.c.received_at.is_(None)
+"""The conditions of the partial indexes, for queries: with constants, as a parameter would hide the index."""
+
+
 def declared() -> list[tuple[str, str, str, str]]:
     """Rows of `axis ledger tables`: table, column, class, reason."""
     return [
