@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from axis.core.directory import Station
-from axis.core.errors import NotAllowed, ServiceUnavailable
+from axis.core.errors import AxisError, NotAllowed, ServiceUnavailable
 from axis.core.exchange import Answer, Consignment, DeliveryRef, StationMessage
 from axis.core.ids import compose
 from axis.core.model import (
@@ -117,6 +117,15 @@ class Said:
 
 
 @dataclass
+class Ignored:
+    """One message the desk was told to take note of and nothing else."""
+
+    station: StationId | None
+    message_id: str
+    problem: str
+
+
+@dataclass
 class Desk:
     """What the consumer talks to: answers every submission, remembers everything."""
 
@@ -124,39 +133,69 @@ class Desk:
     batches: list[list[InboundMessage]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
     asked: list[Said] = field(default_factory=list)
+    ignored: list[Ignored] = field(default_factory=list)
     down: bool = False
     """The ledger does not answer."""
     poison: bytes | None = None
-    """A body that makes admission fail as a bug would."""
+    """A body that makes admission fail as a bug would; a delivery of this name does the same to statements."""
+    gate: asyncio.Event | None = None
+    """Admission waits here before anything is recorded."""
+    no: AxisError | None = None
+    """What a question is answered with instead of an answer."""
+    refused_calls: int = 0
+    """Calls that were told that the ledger does not answer."""
+    under_way: int = 0
+    most_under_way: int = 0
 
     @property
     def admitted(self) -> list[InboundMessage]:
         return [one for batch in self.batches for one in batch]
 
+    async def _look(self) -> None:
+        await asyncio.sleep(0)
+        if self.down:
+            self.refused_calls += 1
+            raise ServiceUnavailable("ledger", "the test says so")
+
     async def station(self, station: StationId) -> Station:
-        if station not in self.stations:
-            raise NotAllowed(f"no station {station}")
-        return self.stations[station]
+        found = self.stations.get(station)
+        if found is None or found.state is StationState.SUSPENDED:
+            raise NotAllowed(f"no active station {station}")
+        return found
 
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
-        await asyncio.sleep(0)
-        if self.down:
-            raise ServiceUnavailable("ledger", "the test says so")
-        if self.poison is not None and any(one.body == self.poison for one in messages):
-            raise ZeroDivisionError("a bug")
-        self.batches.append(list(messages))
-        return [_answer(one) for one in messages]
+        await self._look()
+        if not messages:
+            return []
+        self.under_way += 1
+        self.most_under_way = max(self.under_way, self.most_under_way)
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.poison is not None and any(one.body == self.poison for one in messages):
+                raise ZeroDivisionError("a bug")
+            self.batches.append(list(messages))
+            return [_answer(one) for one in messages]
+        finally:
+            self.under_way -= 1
 
     async def say(self, station: Station, message: StationMessage, *, message_id: str, at: datetime) -> None:
-        await asyncio.sleep(0)
-        if self.down:
-            raise ServiceUnavailable("ledger", "the test says so")
+        await self._look()
+        if any(ack.delivery.encode() == self.poison for ack in message.acks):
+            raise ZeroDivisionError("a bug")
         self.said.append(Said(station=station.id, message=message, at=at, message_id=message_id))
 
     async def ask(self, station: Station, message: StationMessage, *, at: datetime) -> bytes:
-        await asyncio.sleep(0)
+        await self._look()
+        if self.no is not None:
+            raise self.no
         self.asked.append(Said(station=station.id, message=message, at=at))
         return b'{"type":"where_is"}'
+
+    async def ignore(self, *, station: StationId | None, message_id: str, problem: str, at: datetime) -> None:
+        await self._look()
+        assert at.tzinfo is not None
+        self.ignored.append(Ignored(station=station, message_id=message_id, problem=problem))
 
 
 def _answer(message: InboundMessage) -> Answer:

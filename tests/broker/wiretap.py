@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncIterator, Mapping
 
 import aiormq
-from aiormq.abc import DeliveredMessage
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from pamqp import frame
+from pamqp.body import ContentBody
 from pamqp.commands import Basic
+from pamqp.header import ContentHeader
 
 PERSISTENT = 2
 
@@ -52,6 +56,35 @@ class Wiretap:
             timeout=15,
         )
 
+    async def publish_raw(
+        self,
+        exchange: str,
+        key: str,
+        body: bytes,
+        properties: Basic.Properties,
+        *changes: tuple[bytes, bytes],
+    ) -> None:
+        """
+        Publish what no decent client would: in the bytes of the properties each first text becomes the second, of
+        the same length.
+        """
+        payload = ContentHeader(body_size=len(body), properties=properties).marshal()
+        for old, new in changes:
+            assert len(old) == len(new)
+            assert payload.count(old) == 1
+            payload = payload.replace(old, new)
+        number = self.channel.number
+        frames = frame.marshal(Basic.Publish(exchange=exchange, routing_key=key), number)
+        frames += struct.pack(">BHI", 2, number, len(payload)) + payload + b"\xce"
+        frames += frame.marshal(ContentBody(body), number)
+        confirmed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        assert isinstance(self.channel, aiormq.Channel)
+        self.channel.delivery_tag += 1
+        self.channel.confirmations[self.channel.delivery_tag] = confirmed
+        await self.channel.write_queue.put(ChannelFrame(payload=frames, should_close=False))
+        async with asyncio.timeout(15):
+            await confirmed
+
     async def take(self, queue: str) -> DeliveredMessage | None:
         """The next message of a queue, taken for good; None when there is none."""
         message = await self.channel.basic_get(queue, no_ack=True, timeout=15)
@@ -86,6 +119,14 @@ class Wiretap:
         """How many messages are ready in a queue."""
         declared = await self.channel.queue_declare(queue, passive=True, timeout=15)
         return declared.message_count or 0
+
+    async def grown_to(self, queue: str, least: int, *, within_s: float = 30) -> None:
+        """Wait until a queue has at least so many ready messages; those given back are so after a moment."""
+        async with asyncio.timeout(within_s):
+            found = await self.length(queue)
+            while found < least:
+                await asyncio.sleep(0.02)
+                found = await self.length(queue)
 
 
 @contextlib.asynccontextmanager
