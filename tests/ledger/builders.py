@@ -7,8 +7,10 @@ default is right, so that a test says only what is odd. Import as `tests.ledger.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -37,6 +39,8 @@ NOON = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 
 LOG = "log.example/axis"
 LOG_KEY = SigningKey.from_seed(LOG, seed=bytes(range(32)))
+
+_STORIES = itertools.count()
 
 _STEP_OF = {
     DeliveryStep.HAND_OVER: EventKind.DELIVERY_HANDED_OVER,
@@ -81,6 +85,13 @@ class Ids:
         return compose(at=at, randomness=int.from_bytes(drawn[:10], "big"))
 
 
+async def until(fact: Callable[[], Awaitable[bool]], *, within_s: float = 30) -> None:
+    """Return as soon as the fact holds; the tests' only way to wait for what another task does."""
+    async with asyncio.timeout(within_s):
+        while not await fact():  # noqa: ASYNC110 - a fact in a database has nobody who tells of it
+            await asyncio.sleep(0.02)
+
+
 def digest_of(text: str) -> Digest:
     return Digest(hashlib.sha256(text.encode()).hexdigest())
 
@@ -114,7 +125,7 @@ class Story:
     def __init__(self, ledger: SQLLedger, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
         self.ledger = ledger
         self.clock = clock or Clock()
-        self.ids = ids or Ids()
+        self.ids = ids or Ids(f"story {next(_STORIES)}")
         self.stations: dict[int, str] = {}
         """Organ -> station; `station-<organ>` where nothing is said."""
         self._directory = 0
