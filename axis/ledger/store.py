@@ -179,6 +179,21 @@ def _short(problem: BaseException) -> str:
     return f"{type(origin).__name__}: {str(origin).splitlines()[0][:200] if str(origin) else ''}"
 
 
+async def rows_by_id(
+    connection: AsyncConnection, table: Table, ids: Iterable[str], *, lock: bool = False
+) -> list[Row[Any]]:
+    """Rows of a partitioned table by id, in the order of the ids: the year in an id names the partition."""
+    found: list[Row[Any]] = []
+    by_year: dict[int, list[str]] = {}
+    for one in sorted(set(ids)):
+        by_year.setdefault(year_of(one), []).append(one)
+    for year, same_year in sorted(by_year.items()):
+        for chunk in _chunks(same_year):
+            query = select(table).where(table.c.year == year, table.c.id.in_(chunk)).order_by(table.c.id)
+            found.extend(await connection.execute(query.with_for_update() if lock else query))
+    return found
+
+
 class SQLTransaction:
     """Implements `axis.core.ports.Transaction` on one connection."""
 
@@ -198,16 +213,7 @@ class SQLTransaction:
         return rows
 
     async def _wide(self, table: Table, ids: Sequence[str], *, lock: bool) -> list[Row[Any]]:
-        """Rows of a partitioned table by id: the year in the id names the partition."""
-        found: list[Row[Any]] = []
-        by_year: dict[int, list[str]] = {}
-        for one in sorted(set(ids)):
-            by_year.setdefault(year_of(one), []).append(one)
-        for year, same_year in sorted(by_year.items()):
-            for chunk in _chunks(same_year):
-                query = select(table).where(table.c.year == year, table.c.id.in_(chunk)).order_by(table.c.id)
-                found.extend(await self._rows(query, lock=lock))
-        return found
+        return await rows_by_id(self.connection, table, ids, lock=lock and self._postgresql)
 
     async def answered(
         self, keys: Sequence[tuple[StationId, str, Digest]]
