@@ -162,6 +162,30 @@ class BrokerPublisher:
         """
         await self._declare(station_topology(wire.station_queues(station=station, secret=secret)))
 
+    async def depth(self, *, station: StationId, secret: str) -> int | None:
+        """
+        How many messages lie in a station's inbox and urgent queue, not counting those its client has in hand; None
+        when one of the queues is missing.
+
+        Raises:
+            ServiceUnavailable: the broker does not answer.
+        """
+        queues = wire.station_queues(station=station, secret=secret)
+        link = self._main.link
+        channel = await link.open_channel()
+        try:
+            with link.speaking(channel, "looking into a queue"):
+                try:
+                    found = [
+                        await channel.queue_declare(name, passive=True, timeout=self._limits.timeout_seconds)
+                        for name in (queues.urgent, queues.inbox)
+                    ]
+                except aiormq.ChannelNotFoundEntity:
+                    return None
+        finally:
+            await link.close_channel(channel)
+        return sum(one.message_count or 0 for one in found)
+
     async def close(self) -> None:
         """Close the connections; what is not confirmed by then counts as not sent."""
         for road in (self._main, *self._byways.values()):

@@ -369,6 +369,7 @@ async def test_properties_nobody_can_read_neither_stop_the_queue_nor_their_neigh
     assert by_body[b"<not utf-8/>"] == "\ufffd\ufffd\ufffdabcd\ufffd"
     assert by_body[b"<late/>"] == "late"
     assert by_body[b"<deep/>"] == "deep"
+    assert by_body[b"<no id/>"] == ""
     assert {"m-1", "m-2", "m-3"} <= set(correlation(await intake.tap.drain(receipts_of(station))))
     assert await is_empty(intake.tap)
 

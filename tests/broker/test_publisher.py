@@ -120,6 +120,20 @@ async def test_a_queue_declared_after_it_was_missing_takes_the_next_attempt(vhos
         assert await publisher.publish([outgoing(station, 2)]) == [Published.CONFIRMED]
 
 
+async def test_the_depth_is_what_waits_in_both_queues_for_documents(vhost: Vhost) -> None:
+    station = a_station("deep")
+    async with a_publisher(vhost.url) as publisher:
+        assert await publisher.depth(station=station.id, secret=station.secret) is None
+        await prepare(publisher, station)
+        assert await publisher.depth(station=station.id, secret=station.secret) == 0
+
+        await publisher.publish(
+            [outgoing(station, 1), outgoing(station, 2), outgoing(station, 3, lane=Lane.URGENT)]
+        )
+
+        assert await publisher.depth(station=station.id, secret=station.secret) == 3
+
+
 async def declare_full(vhost: Vhost, station: Station) -> None:
     """A station's inbox that refuses everything beyond its first message, and is no quorum queue."""
     name = queues(station).inbox

@@ -40,20 +40,20 @@ class Wiretap:
         mandatory: bool = False,
     ) -> None:
         """Publish; with confirms it returns when the broker has the message."""
+        properties = Basic.Properties(
+            message_id=message_id,
+            user_id=user_id,
+            content_type=content_type,
+            # The library's type for headers is narrower than what a hostile sender may write.
+            headers=dict(headers) if headers is not None else None,  # type: ignore[arg-type]
+            delivery_mode=PERSISTENT,
+        )
+        if message_id is None:
+            # The library would make an id of its own.
+            await self.publish_raw(exchange, key, body, properties)
+            return
         await self.channel.basic_publish(
-            body,
-            exchange=exchange,
-            routing_key=key,
-            properties=Basic.Properties(
-                message_id=message_id,
-                user_id=user_id,
-                content_type=content_type,
-                # The library's type for headers is narrower than what a hostile sender may write.
-                headers=dict(headers) if headers is not None else None,  # type: ignore[arg-type]
-                delivery_mode=PERSISTENT,
-            ),
-            mandatory=mandatory,
-            timeout=15,
+            body, exchange=exchange, routing_key=key, properties=properties, mandatory=mandatory, timeout=15
         )
 
     async def publish_raw(
