@@ -204,7 +204,8 @@ class Settings:
         "Cho phép kết nối không mã hóa ra ngoài máy này (chỉ khi có lớp TLS phía trước).",
         "Allow connections without TLS beyond this machine (only behind something that adds TLS).")
     metrics_token: Secret | None = _setting(_G.HTTP, SECRET, None,
-        "Mã để đọc số đo (/metrics).", "Token to read /metrics with.", secret=True)
+        "Mã để đọc số đo (/metrics) từ máy khác; không đặt: chỉ máy này đọc được.",
+        "Token to read /metrics from elsewhere; not set: only this machine may.", secret=True)
 
     trust: tuple[Path, ...] = _setting(_G.TRUST, FILES, "{home}/trust.pem",
         "Các tệp chứng thư gốc (PEM) mà chữ ký văn bản phải dẫn tới.",

@@ -100,8 +100,8 @@ def marks(kind: str) -> list[Mark]:
         Mark(
             kind=kind,
             test=function.test,
-            arguments=tuple(_text(one) for one in decorator.args),
-            keywords={str(one.arg): _text(one.value) for one in decorator.keywords},
+            arguments=tuple(_text(one, path=function.test.path) for one in decorator.args),
+            keywords={str(one.arg): _text(one.value, path=function.test.path) for one in decorator.keywords},
         )
         for function in _functions()
         for decorator in function.decorators
@@ -116,13 +116,31 @@ def _mark_name(function: ast.expr) -> str | None:
     return None
 
 
-def _text(node: ast.expr) -> str:
+def _text(node: ast.expr, *, path: str) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
+    if isinstance(node, ast.Name) and node.id in (texts := _texts_of(path)):
+        return texts[node.id]
     code = _code(node)
     if code is None:
-        raise ValueError(f"a marker needs plain texts, not {ast.unparse(node)}")
+        raise ValueError(f"{path}: a marker needs plain texts, not {ast.unparse(node)}")
     return code.value
+
+
+@cache
+def _texts_of(path: str) -> dict[str, str]:
+    """Constants of a module that are plain texts."""
+    found = {}
+    for statement in ast.parse((ROOT / path).read_text(encoding="utf-8")).body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(text)))
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.Constant(value=str(text)))
+            ):
+                found[name] = text
+            case _:
+                pass
+    return found
 
 
 def _code(node: ast.AST, *, names: frozenset[str] = frozenset({"ReasonCode"})) -> ReasonCode | None:

@@ -6,6 +6,7 @@ Writes the parts of the documentation that follow from the code: `python -m test
     docs/lifecycle.md      both lifecycle tables, drawn
     docs/conformance.md    every requirement: where it is met and which test shows it
     docs/edxml-quirks.md   every oddity of real messages, and what the axis makes of it
+    docs/connect.md        its table of errors over HTTP
     SECURITY.md            its table: threat, control, test
 
 `tests/project/test_generated.py` fails while one of them differs from what this writes. Texts around a generated
@@ -27,6 +28,7 @@ from axis.core.lifecycle import DELIVERY, SUBMISSION
 from axis.core.model import DeliveryState, Owner, SubmissionState
 from axis.core.reasons import REASONS
 from axis.settings import SETTINGS, Group
+from axis.web.wire import HTTP_REASONS
 from tests.edxml.quirks import quirks_table
 from tests.project.collect import (
     ROOT,
@@ -286,6 +288,25 @@ def threats_table() -> str:
         (
             (_plain(threat), _plain(control), _links(tests, up=""))
             for (threat, control), tests in sorted(rows.items())
+        ),
+    )
+
+
+# --- errors over HTTP ---------------------------------------------------------------------------------------------
+
+
+def http_errors_table() -> str:
+    """Why a request was not served, where no document was judged."""
+    return _table(
+        ("status", "code", "what happened", "what next"),
+        (
+            (
+                str(row.status),
+                f"`{code.value}`",
+                _both(row.en, row.vi),
+                _both(row.next_en, row.next_vi),
+            )
+            for code, row in sorted(HTTP_REASONS.items(), key=lambda item: item[1].status)
         ),
     )
 
