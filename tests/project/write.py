@@ -325,7 +325,7 @@ PAGES: Mapping[str, Callable[[], str]] = MappingProxyType(
 """Whole pages."""
 
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = MappingProxyType(
-    {("SECURITY.md", "threats"): threats_table}
+    {("SECURITY.md", "threats"): threats_table, ("docs/connect.md", "http-errors"): http_errors_table}
 )
 """Tables inside pages that are otherwise written by hand: page and name of the part."""
 
