@@ -101,6 +101,8 @@ async def serve(
         h11_max_incomplete_event_size=wire.MAX_HEADER_BYTES + wire.MAX_TARGET_BYTES,
         timeout_keep_alive=_limits(app).idle_seconds,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        # Ids bound for one request are not those of the next on its connection.
+        reset_contextvars=True,
         ssl_context_factory=(lambda _config, _default: context) if context is not None else None,
     )
     server = _Server(config)

@@ -158,10 +158,10 @@ class _Delivery:
 class MemoryAxis:
     """Implements `Desk`, `Keys`, `LogView`, `Uploads`, `Directories` and `Figures` at once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, blobs: FileBlobs) -> None:
         self.clock = Clock()
         self.ids = Ids()
-        self.blobs = FileBlobs(folder / "blobs")
+        self.blobs = blobs
         self.spool = Spool(folder / "uploads")
         self.folder = folder / "bodies"
         self.is_silent = False

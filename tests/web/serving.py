@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from axis.core.exchange import load
 from axis.web.app import WebServices, create_app
 from axis.web.server import TLS, serve
+
+_Found = TypeVar("_Found")
 
 
 @dataclass
@@ -108,3 +110,15 @@ async def until(fact: Callable[[], object], *, within_s: float = 15, what: str =
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(f"{what}: not within {within_s:g} s")
         await asyncio.sleep(0.01)
+
+
+async def eventually(
+    ask: Callable[[], Awaitable[_Found]], is_it: Callable[[_Found], bool], *, within_s: float = 15
+) -> _Found:
+    """Ask until the answer is the one that is waited for; fail when it does not come in time."""
+    async with asyncio.timeout(within_s):
+        while True:
+            found = await ask()
+            if is_it(found):
+                return found
+            await asyncio.sleep(0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
@@ -54,7 +53,6 @@ class MemoryWorld:
 
 class TestOverMemory(StationContract):
     @pytest.fixture
-    async def served(self, tmp_path: Path) -> AsyncIterator[World]:
-        axis = MemoryAxis(tmp_path)
+    async def served(self, axis: MemoryAxis) -> AsyncIterator[World]:
         async with running(axis.services()) as server:
             yield MemoryWorld(url=server.url, axis=axis)
