@@ -136,10 +136,13 @@ class Desk:
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
         """
         One answer per message, in order: accepted, refused, held or duplicate, recorded and with its receipt.
+        Without messages it asks only whether ledger and blobs answer, before a transport takes any.
 
         Raises:
             ServiceUnavailable: nothing is known to be recorded; the same messages must be offered again.
         """
+        if not messages:
+            return await self._pipeline.admit(())
         return await self._admissions.bring(messages)
 
     async def _admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
