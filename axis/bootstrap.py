@@ -1,0 +1,418 @@
+"""
+The one place where parts become an axis: which database, which broker, which keys, which clock.
+
+Everything else takes what it needs as arguments. `open_axis` gives the parts that every process shares; `axis.worker`
+runs them as `up`, `hub` or `web`, and the command line uses them one at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from axis.broker.connection import BrokerAddress, TLSFiles
+from axis.broker.consumer import Consumer
+from axis.broker.publisher import BrokerPublisher
+from axis.broker.undertaker import Undertaker
+from axis.core.errors import SettingsError
+from axis.core.ids import compose
+from axis.core.ports import Clock, Ids, StationAccounts
+from axis.core.retry import DELIVERIES, Backoff
+from axis.flow.acts import Acts
+from axis.flow.bells import Bells
+from axis.flow.bury import Gravedigger
+from axis.flow.desk import Desk, DeskLimits
+from axis.flow.dispatch import Dispatcher, PullKeeper
+from axis.flow.hold import HoldKeeper, HoldPace
+from axis.flow.pipeline import Pipeline
+from axis.flow.receive import World
+from axis.flow.replay import Replayer
+from axis.flow.seal import Seal
+from axis.ledger.blobs import FileBlobs
+from axis.ledger.directory import SQLDirectories
+from axis.ledger.log import SQLLogView
+from axis.ledger.migrate import upgrade
+from axis.ledger.outbox import SQLOutbox
+from axis.ledger.seals import SealFile
+from axis.ledger.sequencer import Sequencer
+from axis.ledger.station_view import SQLStationView
+from axis.ledger.store import SQLLedger, open_engine
+from axis.ledger.uploads import Spool, SQLUploads
+from axis.settings import Settings
+from signing.certificates import TrustStore
+from signing.errors import MaterialError, SigningError
+from signing.note import SigningKey, create_key_file, load_key_file
+from signing.receipts import BatchReceiptSigner, TrustedKeys
+from signing.skeleton import Limits
+
+log = structlog.get_logger(__name__)
+
+RECEIPT_KEY: Final = "receipts.key"
+LOG_KEY: Final = "log.key"
+HEAD_FILE: Final = "head.note"
+"""The newest signed head of the log, kept beside the keys: a database from a backup cannot go back on it."""
+
+
+class SystemClock:
+    """Reads the machine's clock: the only thing in the axis that does."""
+
+    def now(self) -> datetime:
+        """The time, aware."""
+        return datetime.now(UTC)  # noqa: TID251 - this is that one place
+
+
+class SystemRandomness:
+    """The operating system's random source."""
+
+    def take(self, size: int) -> bytes:
+        """So many random bytes."""
+        return secrets.token_bytes(size)
+
+
+class SystemIds:
+    """Ids from the operating system's random source."""
+
+    def new(self, at: datetime) -> str:
+        """A fresh id for the moment `at`."""
+        return compose(at=at, randomness=secrets.randbits(80))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """What the axis signs with. Receipts and checkpoints have separate keys."""
+
+    receipts: SigningKey
+    log: SigningKey
+
+    @property
+    def trusted(self) -> TrustedKeys:
+        """The public halves: what stations and auditors pin."""
+        return TrustedKeys(receipts=(self.receipts.verifier,), log=(self.log.verifier,))
+
+
+def open_keys(folder: Path, *, log_name: str, may_create: bool) -> Keys:
+    """
+    The keys in `folder`; made on the first start of an axis.
+
+    Raises:
+        SettingsError: they are missing and may not be made, or somebody else can read them.
+    """
+    try:
+        if may_create:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Keys(
+            receipts=_key(folder / RECEIPT_KEY, name=f"{log_name}/receipts", may_create=may_create),
+            log=_key(folder / LOG_KEY, name=log_name, may_create=may_create),
+        )
+    except (SigningError, OSError) as problem:
+        raise SettingsError((f"AXIS_KEYS: {problem}",)) from problem
+
+
+def _key(path: Path, *, name: str, may_create: bool) -> SigningKey:
+    if may_create and not path.exists():
+        try:
+            return create_key_file(path, name=name, seed=secrets.token_bytes(32))
+        except MaterialError:
+            # Another process of this axis was quicker.
+            if not path.exists():
+                raise
+    return load_key_file(path)
+
+
+class TrustFiles:
+    """The roots in files, read again when a file changes. A file that cannot be read counts as our fault."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = tuple(paths)
+        self._marks: tuple[tuple[int, int], ...] | None = None
+        self._store: TrustStore | None = None
+
+    def current(self) -> TrustStore | None:
+        """The roots now, or None when there are none that can be read."""
+        try:
+            marks = tuple((found.st_mtime_ns, found.st_size) for found in map(os.stat, self._paths))
+            if marks != self._marks:
+                self._store = TrustStore.from_files(*self._paths)
+                self._marks = marks
+        except (SigningError, OSError) as problem:
+            if self._store is not None or self._marks is None:
+                log.error("trust.unreadable", problem=str(problem)[:200])  # noqa: TRY400 - a person mends a file
+            self._store, self._marks = None, ()
+        return self._store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """All parts of one axis, wired."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    keys: Keys
+    ledger: SQLLedger
+    blobs: FileBlobs
+    uploads: SQLUploads
+    spool: Spool
+    directories: SQLDirectories
+    outbox: SQLOutbox
+    view: SQLStationView
+    log: SQLLogView
+    bells: Bells
+    pipeline: Pipeline
+    holds: HoldKeeper
+    desk: Desk
+    gravedigger: Gravedigger
+    replayer: Replayer
+    seal: Seal
+
+    def sequencer(self, *, holder: str) -> Sequencer:
+        """A sequencer under this name; the database lets only one of all of them append."""
+        return Sequencer(
+            self.ledger,
+            clock=self.clock,
+            signer=self.keys.log,
+            log=self.settings.log_name,
+            holder=holder,
+            seals=SealFile(self.settings.keys / HEAD_FILE),
+        )
+
+    def acts(self, *, accounts: StationAccounts | None = None) -> Acts:
+        """What people may change; with `accounts` the stations' users at the broker follow."""
+        return Acts(
+            ledger=self.ledger,
+            directories=self.directories,
+            clock=self.clock,
+            ids=self.ids,
+            randomness=SystemRandomness(),
+            accounts=accounts,
+        )
+
+    def pull_keeper(self, *, everybody_pulls: bool) -> PullKeeper:
+        """Offers again what pulling stations listed and never settled."""
+        return PullKeeper(
+            ledger=self.ledger,
+            outbox=self.outbox,
+            directories=self.directories,
+            clock=self.clock,
+            ids=self.ids,
+            bells=self.bells,
+            everybody_pulls=everybody_pulls,
+        )
+
+
+@asynccontextmanager
+async def open_axis(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    may_create: bool = False,
+    failures: Backoff = DELIVERIES,
+) -> AsyncIterator[Axis]:
+    """
+    Open the ledger and everything around it; close it at the end.
+
+    With `may_create` the database is migrated and missing folders and keys are made; without it they must be there.
+    `failures` is the schedule for what a station failed to take.
+
+    Raises:
+        SettingsError: something needed is missing, with what to do about it.
+        ServiceUnavailable: the database does not answer.
+    """
+    clock = clock or SystemClock()
+    ids = ids or SystemIds()
+    _check_home(settings, may_create=may_create)
+    keys = open_keys(settings.keys, log_name=settings.log_name, may_create=may_create)
+    async with AsyncExitStack() as stack:
+        engine = open_engine(settings.database_url.reveal())
+        stack.push_async_callback(engine.dispose)
+        if may_create:
+            await upgrade(engine, year=clock.now().year)
+        ledger = SQLLedger(engine)
+        yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
+
+
+def _check_home(settings: Settings, *, may_create: bool) -> None:
+    if may_create:
+        for folder in (settings.home, settings.blobs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    elif not settings.is_postgresql and not settings.home.is_dir():
+        raise SettingsError((f"AXIS_HOME: {settings.home} does not exist; `axis up` makes one",))
+
+
+def _wire(
+    settings: Settings, *, ledger: SQLLedger, keys: Keys, clock: Clock, ids: Ids, failures: Backoff
+) -> Axis:
+    blobs = FileBlobs(settings.blobs)
+    uploads = SQLUploads(ledger, clock=clock)
+    directories = SQLDirectories(ledger)
+    outbox = SQLOutbox(ledger)
+    view = SQLStationView(ledger)
+    log_view = SQLLogView(ledger)
+    seal = Seal(BatchReceiptSigner(keys.receipts))
+    bells = Bells()
+    trust = TrustFiles(settings.trust)
+    limits = Limits(message_bytes=settings.max_message_bytes)
+
+    async def world() -> World:
+        return World(directory=await directories.current(), trust=trust.current(), limits=limits)
+
+    pipeline = Pipeline(
+        ledger=ledger,
+        blobs=blobs,
+        uploads=uploads,
+        signer=seal,
+        clock=clock,
+        ids=ids,
+        bells=bells,
+        world=world,
+    )
+    holds = HoldKeeper(
+        pipeline=pipeline,
+        ledger=ledger,
+        outbox=outbox,
+        blobs=blobs,
+        directories=directories,
+        clock=clock,
+        bells=bells,
+        pace=HoldPace(longest=timedelta(hours=settings.hold_hours)),
+    )
+    desk = Desk(
+        pipeline=pipeline,
+        ledger=ledger,
+        view=view,
+        log=log_view,
+        outbox=outbox,
+        blobs=blobs,
+        directories=directories,
+        signer=seal,
+        clock=clock,
+        ids=ids,
+        bells=bells,
+        limits=DeskLimits(failures=failures),
+    )
+    return Axis(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        keys=keys,
+        ledger=ledger,
+        blobs=blobs,
+        uploads=uploads,
+        spool=Spool(settings.blobs / "spool"),
+        directories=directories,
+        outbox=outbox,
+        view=view,
+        log=log_view,
+        bells=bells,
+        pipeline=pipeline,
+        holds=holds,
+        desk=desk,
+        gravedigger=Gravedigger(
+            ledger=ledger, blobs=blobs, directories=directories, clock=clock, ids=ids, bells=bells
+        ),
+        replayer=Replayer(
+            pipeline=pipeline,
+            holds=holds,
+            ledger=ledger,
+            blobs=blobs,
+            directories=directories,
+            clock=clock,
+            ids=ids,
+            bells=bells,
+        ),
+        seal=seal,
+    )
+
+
+def broker_address(settings: Settings) -> BrokerAddress:
+    """
+    Where the broker is and who we are there.
+
+    Raises:
+        SettingsError: no broker is configured.
+    """
+    if settings.is_embedded:
+        raise SettingsError(("AXIS_BROKER_URL: required for this command",))
+    tls = None
+    if settings.broker_ca is not None:
+        tls = TLSFiles(ca=settings.broker_ca, certificate=settings.broker_cert, key=settings.broker_key)
+    return BrokerAddress(
+        urls=tuple(one.reveal() for one in settings.broker_urls),
+        tls=tls,
+        external=settings.broker_external,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerParts:
+    """What a hub does with the broker."""
+
+    publisher: BrokerPublisher
+    consumer: Consumer
+    dispatcher: Dispatcher
+    undertaker: Undertaker
+
+
+@asynccontextmanager
+async def open_broker(axis: Axis) -> AsyncIterator[BrokerParts]:
+    """
+    Everything between an axis and its broker; the hub's exchanges and queues are declared.
+
+    Raises:
+        SettingsError: no broker is configured.
+        TopologyDiffers: run `axis broker plan`.
+        ServiceUnavailable: the broker does not answer.
+    """
+    address = broker_address(axis.settings)
+    async with BrokerPublisher(address, clock=axis.clock) as publisher:
+        await publisher.declare_hub()
+        yield BrokerParts(
+            publisher=publisher,
+            consumer=Consumer(
+                address,
+                desk=axis.desk,
+                publisher=publisher,
+                clock=axis.clock,
+                ids=axis.ids,
+                ignore=axis.desk.ignore,
+                declare_station=publisher.declare_station,
+            ),
+            dispatcher=Dispatcher(
+                ledger=axis.ledger,
+                outbox=axis.outbox,
+                blobs=axis.blobs,
+                publisher=publisher,
+                declare=publisher.declare_station,
+                depth=publisher.depth,
+                directories=axis.directories,
+                clock=axis.clock,
+                ids=axis.ids,
+                bells=axis.bells,
+            ),
+            undertaker=Undertaker(address, bury=axis.gravedigger.bury, clock=axis.clock),
+        )
+
+
+@asynccontextmanager
+async def open_accounts(settings: Settings) -> AsyncIterator[StationAccounts | None]:
+    """
+    The stations' users at the broker; None for an embedded axis, which has no broker.
+
+    Raises:
+        SettingsError: there is a broker, and its management interface is not configured.
+    """
+    if settings.is_embedded:
+        yield None
+        return
+    if settings.broker_management_url is None:
+        raise SettingsError(("AXIS_BROKER_MANAGEMENT_URL: required to change stations on a broker",))
+    raise NotImplementedError

@@ -1,0 +1,176 @@
+"""
+The hub's processes: which parts run together, and how they stop.
+
+    up    one process, nothing but Python: SQLite, stations come over HTTP
+    hub   judges, records and publishes: RabbitMQ and the ledger; any number
+    web   the HTTP interface beside hubs; any number
+
+Every part is safe to be killed; stopping only saves the next process some work. A part that fails stops its process
+with the error: whoever runs it starts it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from axis.bootstrap import Axis, open_axis, open_broker
+from axis.core.errors import SettingsError
+from axis.core.retry import DELIVERIES, Backoff
+from axis.settings import Settings
+from axis.web.app import create_app
+from axis.web.server import TLS, serve
+from axis.web.services import WebServices
+
+log = structlog.get_logger(__name__)
+
+LOCK: Final = "lock"
+Ready = Callable[[str], None]
+
+
+async def up(
+    settings: Settings, *, stop: asyncio.Event, ready: Ready | None = None, failures: Backoff = DELIVERIES
+) -> None:
+    """
+    The embedded axis. `failures` is the schedule for what a station failed to take.
+
+    Raises:
+        SettingsError: another process runs in this home, or something needed is missing.
+    """
+    if not settings.is_embedded:
+        raise SettingsError(
+            ("AXIS_BROKER_URL: `axis up` runs without a broker; use `axis hub` and `axis web`",)
+        )
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone_in(settings.home):
+        async with open_axis(settings, may_create=True, failures=failures) as axis, _together(stop) as group:
+            for part in (
+                axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
+                axis.holds.run(stop),
+                axis.pull_keeper(everybody_pulls=True).run(stop),
+                _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
+            ):
+                group.create_task(part)
+
+
+async def hub(
+    settings: Settings, *, stop: asyncio.Event, ready: Ready | None = None, failures: Backoff = DELIVERIES
+) -> None:
+    """
+    A hub beside others.
+
+    Raises:
+        SettingsError: no broker is configured, or something needed is missing.
+    """
+    async with (
+        open_axis(settings, may_create=True, failures=failures) as axis,
+        open_broker(axis) as broker,
+        _together(stop) as group,
+    ):
+        for part in (
+            axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
+            axis.holds.run(stop),
+            axis.pull_keeper(everybody_pulls=False).run(stop),
+            broker.consumer.run(stop),
+            broker.dispatcher.run(stop),
+            broker.undertaker.run(stop),
+        ):
+            group.create_task(part)
+        log.info("hub.ready")
+        if ready is not None:
+            ready("hub")
+
+
+async def web(settings: Settings, *, stop: asyncio.Event, ready: Ready | None = None) -> None:
+    """The HTTP interface beside hubs."""
+    async with open_axis(settings, may_create=True) as axis, _together(stop) as group:
+        group.create_task(_serve(axis, settings, has_broker=not settings.is_embedded, stop=stop, ready=ready))
+
+
+async def _serve(
+    axis: Axis, settings: Settings, *, has_broker: bool, stop: asyncio.Event, ready: Ready | None
+) -> None:
+    app = create_app(web_services(axis, has_broker=has_broker))
+    tls = None
+    if settings.http_cert is not None:
+        tls = TLS(
+            certificate=settings.http_cert,
+            key=settings.http_key or settings.http_cert,
+            client_roots=settings.http_client_ca,
+        )
+    await serve(
+        app,
+        host=settings.http_host,
+        port=settings.http_port,
+        tls=tls,
+        stop=stop,
+        allow_plain=settings.allow_plain,
+        ready=ready,
+    )
+
+
+def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
+    """The parts of an axis the HTTP interface needs."""
+    settings = axis.settings
+    return WebServices(
+        desk=axis.desk,
+        keys=axis.view,
+        log=axis.log,
+        payloads=axis.blobs,
+        uploads=axis.uploads,
+        spool=axis.spool,
+        directories=axis.directories,
+        clock=axis.clock,
+        ids=axis.ids,
+        folder=settings.blobs / "arriving",
+        log_origin=settings.log_name,
+        log_keys=(axis.keys.receipts.verifier.text, axis.keys.log.verifier.text),
+        has_broker=has_broker,
+        metrics_token=settings.metrics_token.reveal() if settings.metrics_token is not None else None,
+    )
+
+
+def _holder() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"[:80]
+
+
+@asynccontextmanager
+async def _together(stop: asyncio.Event) -> AsyncIterator[asyncio.TaskGroup]:
+    """Parts that live and die together; SIGTERM and SIGINT stop them in good order."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    finally:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _alone_in(home: Path) -> Iterator[None]:
+    """Hold the home's lock; the operating system gives it back however this process ends."""
+    path = home / LOCK
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            file.seek(0)
+            who = file.read(80).strip() or "?"
+            raise SettingsError((f"AXIS_HOME: {home} is in use by process {who}",)) from problem
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
