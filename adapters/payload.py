@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import IO, Final
@@ -56,9 +57,9 @@ class Payload:
         self.have += len(piece)
 
     def _open(self) -> IO[bytes]:
-        made = tempfile.NamedTemporaryFile(dir=self._spool, prefix=f"{self.digest}.", delete=False)  # noqa: SIM115 - closed by `discard`
-        self._path = Path(made.name)
-        return made.file
+        descriptor, name = tempfile.mkstemp(dir=self._spool, prefix=f"{self.digest}.")
+        self._path = Path(name)
+        return os.fdopen(descriptor, "wb")
 
     def restart(self) -> None:
         """What has arrived is not what it should be: begin anew."""
@@ -67,12 +68,23 @@ class Payload:
         self._hash = hashlib.sha256()
 
     def is_verified(self) -> bool:
-        """Whether every byte is here and the digest is the header's."""
+        """
+        Whether every byte is here and the digest is the header's.
+
+        Raises:
+            MemoryUnusable: the disk does not take the last of it.
+        """
         if self.have != self.size or self._hash.hexdigest() != self.digest:
             return False
-        if self._body is None and self._path is None:
+        if self._path is None and self._body is None:
             self._body = b"".join(self._pieces)
             self._pieces.clear()
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                raise MemoryUnusable(f"{self._spool}: {error.strerror}") from error
+            self._file = None
         return True
 
     @property
@@ -89,11 +101,12 @@ class Payload:
         """
         if self._body is not None:
             return self._body
-        if self._path is None or not self.is_verified():
+        if self._path is None or self._file is not None:
             raise BadAnswer("the payload is not here any more")
-        if self._file is not None:
-            self._file.flush()
-        return self._path.read_bytes()
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise MemoryUnusable(f"{self._path}: {error.strerror}") from error
 
     def discard(self) -> None:
         """Let go of the bytes."""

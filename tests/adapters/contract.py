@@ -17,17 +17,32 @@ from typing import Protocol, TypeVar
 import pytest
 
 from adapters.document import Document
-from adapters.errors import Ambiguous, Closed, NotAllowed, NotAnswered, NotFound, NotPossible
+from adapters.errors import (
+    Ambiguous,
+    Closed,
+    NotAllowed,
+    NotAnswered,
+    NotFound,
+    NotPossible,
+    NotProven,
+)
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
-from axis.core.exchange import Outcome
-from axis.core.model import DeliveryState, DocumentKey, Kind, Lane, LegalValue, SubmissionState, Tier
+from axis.core.exchange import Outcome, load, read_answer
+from axis.core.model import DeliveryState, Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionState, Tier
 from axis.edxml.message import Edoc, OtherInfo, Status, StatusCode
-from signing.receipts import TrustedKeys
-from tests.edxml.builders import a_status, an_edoc_package
+from signing.note import SigningKey
+from signing.receipts import TrustedKeys, verify_receipt
+from tests.edxml.builders import a_status, an_attachment, an_edoc_package
 from tests.services.proxy import TCPProxy
 
 _Item = TypeVar("_Item")
+
+
+OTHER_KEYS = TrustedKeys(
+    receipts=(SigningKey.from_seed("other.example/receipts", seed=b"o" * 32).verifier,),
+    log=(SigningKey.from_seed("other.example", seed=b"p" * 32).verifier,),
+)
 
 
 class World(Protocol):
@@ -35,6 +50,8 @@ class World(Protocol):
 
     network: TCPProxy
     """What the station's connections go through."""
+    web: TCPProxy
+    """What those of HTTP go through: the same, where that is the channel."""
     trusted: TrustedKeys
 
     @property
@@ -45,15 +62,25 @@ class World(Protocol):
         *,
         state: Path | None = None,
         trusted: TrustedKeys | None = None,
+        receipts: Path | None = None,
         credentials: Credentials | None = None,
     ) -> Station:
         """The station; not open yet."""
         ...
 
+    def connect_with_http(self, *, state: Path | None = None, trusted: TrustedKeys | None = None) -> Station:
+        """The same with an HTTP address beside its channel."""
+        ...
+
     async def offer(
-        self, body: bytes, *, lane: Lane = Lane.NORMAL, codes: Sequence[str] = ("000.00.00.H41",)
+        self,
+        body: bytes,
+        *,
+        lane: Lane = Lane.NORMAL,
+        codes: Sequence[str] = ("000.00.00.H41",),
+        claim: Digest | None = None,
     ) -> DocumentKey:
-        """A document for the station."""
+        """A document for the station; `claim` is a digest its header names though it is not the bytes'."""
         ...
 
     async def offer_again(self, document: DocumentKey) -> None:
@@ -83,12 +110,13 @@ class World(Protocol):
     async def suspend(self, *, suspended: bool) -> None: ...
 
 
-def package(number: int = 1, *, priority: int = 0, padding: int = 0) -> bytes:
-    """A document that differs from others by its number."""
+def package(number: int = 1, *, priority: int = 0, attached: int = 100) -> bytes:
+    """A document that differs from others by its number, with an attachment of so many bytes."""
     return an_edoc_package(
         document_id=f"000.00.00.G22,2026/03/02,{number}/VPCP-TTĐT",
-        subject=f"Văn bản số {number}" + "x" * padding,
+        subject=f"Văn bản số {number}",
         other=OtherInfo(priority=priority),
+        attachments=[an_attachment(b"%PDF-1.7\n" + bytes(attached))],
     )
 
 
@@ -460,6 +488,129 @@ class StationContract:
             await found.done()
             await until(lambda: world.states(document) == [DeliveryState.ACKNOWLEDGED])
 
+    async def test_what_was_taken_back_is_not_handed_out(self, world: World) -> None:
+        """Recalled before the caller saw it: never handed out, and the axis is told so."""
+        documents = [await world.offer(package(number)) for number in range(3)]
+
+        async with world.connect() as station, station.receive(window=1) as inbox:
+            one = await first(inbox)
+            (two, three) = [document for document in documents if document != one.key]
+            await world.recall(two)
+            await one.done()
+            found = await first(inbox)
+            await found.done()
+            await until(lambda: world.states(two) == [DeliveryState.WITHDRAWN])
+            await until(lambda: world.states(three) == [DeliveryState.ACKNOWLEDGED])
+
+        assert three == found.key
+        assert Outcome.FETCHED not in world.outcomes(two)
+
+    async def test_a_large_document_lies_in_a_file(self, world: World, tmp_path: Path) -> None:
+        """Above 8 MiB it is fetched into the spool, verified, saved whole, and gone after `done`."""
+        body = package(1, attached=7 * 1024 * 1024)
+        await world.offer(body)
+
+        async with world.connect_with_http(state=tmp_path / "state") as station, station.receive() as inbox:
+            found = await first(inbox)
+            assert found.path is not None
+            await found.save(tmp_path / "kept.edxml")
+            taken = found.body
+            await found.done()
+            left = list((tmp_path / "state" / "spool").iterdir())
+
+        assert body == taken == (tmp_path / "kept.edxml").read_bytes()
+        assert left == []
+
+    async def test_a_large_download_goes_on_after_a_cut(self, world: World) -> None:
+        """Cut again and again, it continues where it was: what has arrived is not fetched twice."""
+        body = package(1, attached=7 * 1024 * 1024)
+        await world.offer(body)
+
+        async with world.connect_with_http() as station, station.receive() as inbox:
+            waiting = asyncio.ensure_future(anext(inbox))
+            for megabytes in (2, 4, 6):
+                await until(lambda megabytes=megabytes: world.web.bytes_forwarded > megabytes << 20)  # type: ignore[misc]
+                world.web.cut()
+            async with asyncio.timeout(40):
+                found = await waiting
+            taken = found.body
+
+        assert body == taken
+        assert world.web.bytes_forwarded < 2 * len(body)
+
+    async def test_a_large_submission_is_uploaded_and_goes_on_after_a_cut(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        """Above 8 MiB it travels in pieces; a cut connection costs one piece at most."""
+        body = package(1, attached=15 * 1024 * 1024)
+        path = tmp_path / "large.edxml"
+        path.write_bytes(body)
+
+        async with world.connect_with_http(trusted=world.trusted) as station:
+            sending = asyncio.ensure_future(station.submit(path, message_id="large"))
+            for megabytes in (5, 11):
+                await until(lambda megabytes=megabytes: world.web.bytes_forwarded > megabytes << 20)  # type: ignore[misc]
+                world.web.cut()
+            async with asyncio.timeout(60):
+                answer = await sending
+
+        assert SubmissionState.ACCEPTED is answer.state
+        assert hashlib.sha256(body).hexdigest() == answer.digest
+        assert world.web.bytes_forwarded < 2 * len(body)
+
+    async def test_a_small_submission_by_digest(self, world: World) -> None:
+        """Uploaded first when the caller wants it so; the receipt is about the bytes all the same."""
+        body = package()
+
+        async with world.connect_with_http(trusted=world.trusted) as station:
+            answer = await station.submit(body, by_digest=True)
+
+        assert hashlib.sha256(body).hexdigest() == answer.digest
+
+    async def test_bytes_that_are_not_the_headers_are_never_handed_out(self, world: World) -> None:
+        """The axis is told why, the document behind it comes."""
+        wrong = await world.offer(package(1), claim=Digest("0" * 64))
+        right = await world.offer(package(2))
+
+        async with world.connect() as station, station.receive() as inbox:
+            found = await first(inbox)
+            await until(lambda: Outcome.FAIL in world.outcomes(wrong))
+
+        assert right == found.key
+        assert Outcome.FETCHED not in world.outcomes(wrong)
+
+    # --- proof ----------------------------------------------------------------------------------------------------
+
+    async def test_a_receipt_by_another_key_is_not_believed(self, world: World) -> None:
+        """With pinned keys the answer is raised as not proven; it stands in the error."""
+        async with world.connect(trusted=OTHER_KEYS) as station:
+            with pytest.raises(NotProven) as error:
+                await station.submit(package())
+
+        assert error.value.step == "key"
+        assert error.value.answer is not None
+        assert SubmissionState.ACCEPTED is error.value.answer.state
+
+    async def test_a_report_by_another_key_is_not_believed(self, world: World) -> None:
+        """Also when it is the very report the header names."""
+        await world.offer(package())
+
+        async with world.connect(trusted=OTHER_KEYS) as station, station.receive() as inbox:
+            found = await first(inbox)
+            with pytest.raises(NotProven):
+                await found.report()
+
+    async def test_every_answer_is_kept_as_a_file(self, world: World, tmp_path: Path) -> None:
+        """A folder of receipts, one file each, that anybody can verify later."""
+        async with world.connect(receipts=tmp_path / "receipts") as station:
+            answers = [await station.submit(package(number)) for number in range(3)]
+
+        kept = [read_answer(load(path.read_bytes())) for path in (tmp_path / "receipts").iterdir()]
+        assert sorted(one.submission for one in answers) == sorted(one.submission for one in kept)
+        for one in kept:
+            assert one.receipt is not None
+            verify_receipt(one.receipt, keys=world.trusted)
+
     # --- statuses -------------------------------------------------------------------------------------------------
 
     async def test_a_document_is_answered_with_a_status(self, world: World) -> None:
@@ -510,7 +661,7 @@ class StationContract:
         async with world.connect() as station:
             with pytest.raises(NotFound):
                 await station.where_is("nothing/at all?")
-            answers = [await station.submit(package(6, padding=padding)) for padding in (0, 1)]
+            answers = [await station.submit(package(6, attached=size)) for size in (0, 1)]
             with pytest.raises(Ambiguous) as several:
                 await station.where_is("000.00.00.G22,2026/03/02,6/VPCP-TTĐT")
 

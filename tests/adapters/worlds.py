@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from adapters.errors import HistoryRewritten
 from adapters.over_amqp import AMQPLimits
 from adapters.over_http import HTTPLimits
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
 from axis.core.exchange import Outcome
-from axis.core.model import ConsignmentId, DeliveryState, DocumentKey, Lane
+from axis.core.model import ConsignmentId, DeliveryState, Digest, DocumentKey, Lane
 from axis.web.app import create_app
 from axis.web.server import serve
 from signing.receipts import TrustedKeys
@@ -41,9 +42,14 @@ class PretendWorld:
         self.offered: dict[DocumentKey, ConsignmentId] = {}
 
     async def offer(
-        self, body: bytes, *, lane: Lane = Lane.NORMAL, codes: Sequence[str] = ("000.00.00.H41",)
+        self,
+        body: bytes,
+        *,
+        lane: Lane = Lane.NORMAL,
+        codes: Sequence[str] = ("000.00.00.H41",),
+        claim: Digest | None = None,
     ) -> DocumentKey:
-        consignment = self.axis.offer(self.credentials.station, body, lane=lane, codes=codes)
+        consignment = self.axis.offer(self.credentials.station, body, lane=lane, codes=codes, claim=claim)
         document = self.axis.document_of(consignment)
         self.offered[document] = consignment
         return document
@@ -78,29 +84,45 @@ class AMQPWorld(PretendWorld):
         axis: PretendAxis,
         *,
         network: TCPProxy,
+        web: TCPProxy,
         credentials: Credentials,
         door: BrokerDoor,
-        http: str | None = None,
+        url: str,
     ) -> None:
         super().__init__(axis, network=network, credentials=credentials)
+        self.web = web
         self.door = door
-        self.http = http
+        self._url = url
 
     def connect(
         self,
         *,
         state: Path | None = None,
         trusted: TrustedKeys | None = None,
+        receipts: Path | None = None,
         credentials: Credentials | None = None,
+        http: str | None = None,
     ) -> Station:
         return Station(
             self.network.url(self.door.vhost.url),
             credentials or self.credentials,
-            http=self.http,
+            http=http,
             state=state,
             trusted=trusted,
+            receipts=receipts,
             amqp_limits=AMQP_LIMITS,
             http_limits=HTTP_LIMITS,
+        )
+
+    def connect_with_http(
+        self,
+        *,
+        state: Path | None = None,
+        trusted: TrustedKeys | None = None,
+        credentials: Credentials | None = None,
+    ) -> Station:
+        return self.connect(
+            state=state, trusted=trusted, credentials=credentials, http=self.web.url(self._url)
         )
 
     async def recall(self, document: DocumentKey) -> None:
@@ -116,6 +138,7 @@ class HTTPWorld(PretendWorld):
 
     def __init__(self, axis: PretendAxis, *, network: TCPProxy, credentials: Credentials, url: str) -> None:
         super().__init__(axis, network=network, credentials=credentials)
+        self.web = network
         self.url = url
 
     def connect(
@@ -123,15 +146,24 @@ class HTTPWorld(PretendWorld):
         *,
         state: Path | None = None,
         trusted: TrustedKeys | None = None,
+        receipts: Path | None = None,
         credentials: Credentials | None = None,
+        on_alarm: Callable[[HistoryRewritten], None] | None = None,
+        witness_seconds: float = 300,
     ) -> Station:
         return Station(
             self.network.url(self.url),
             credentials or self.credentials,
             state=state,
             trusted=trusted,
+            receipts=receipts,
+            on_alarm=on_alarm,
+            witness_seconds=witness_seconds,
             http_limits=HTTP_LIMITS,
         )
+
+    def connect_with_http(self, *, state: Path | None = None, trusted: TrustedKeys | None = None) -> Station:
+        return self.connect(state=state, trusted=trusted)
 
     async def suspend(self, *, suspended: bool) -> None:
         self.axis.suspend(self.credentials.station, suspended=suspended)
@@ -170,7 +202,7 @@ async def http_world(folder: Path, tcp_proxy: Callable[[str], TCPProxy]) -> Asyn
 
 @asynccontextmanager
 async def amqp_world(
-    folder: Path, vhost: Vhost, tcp_proxy: Callable[[str], TCPProxy], *, name: str, with_http: bool = False
+    folder: Path, vhost: Vhost, tcp_proxy: Callable[[str], TCPProxy], *, name: str
 ) -> AsyncIterator[AMQPWorld]:
     """One station over RabbitMQ; `name` keeps it apart from those of other tests in this virtual host."""
     axis = PretendAxis(folder)
@@ -178,13 +210,14 @@ async def amqp_world(
     await door.open()
     try:
         station, key, _ = await door.add_station(name)
-        credentials = Credentials(station=station.id, key=key, queue_secret=station.secret)
-        if with_http:
-            async with served(axis) as url:
-                yield AMQPWorld(
-                    axis, network=tcp_proxy(vhost.url), credentials=credentials, door=door, http=url
-                )
-        else:
-            yield AMQPWorld(axis, network=tcp_proxy(vhost.url), credentials=credentials, door=door)
+        async with served(axis) as url:
+            yield AMQPWorld(
+                axis,
+                network=tcp_proxy(vhost.url),
+                web=tcp_proxy(url),
+                credentials=Credentials(station=station.id, key=key, queue_secret=station.secret),
+                door=door,
+                url=url,
+            )
     finally:
         await door.close()
