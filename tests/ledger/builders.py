@@ -131,9 +131,13 @@ class Story:
         self._directory = 0
 
     async def tell(self, *events: Event) -> None:
-        """Append the events in one transaction."""
+        """Append the events in one transaction, each acceptance with its report."""
         async with self.ledger.transaction() as tx:
             await tx.append(events)
+            for one in events:
+                if one.kind is EventKind.SUBMISSION_ACCEPTED and one.document is not None:
+                    body = f"report of {one.document}".encode()
+                    await tx.keep_report(one.document, body=body, signature='{"record":""}')
 
     def station_of(self, organ: int) -> StationId:
         return StationId(self.stations.get(organ, f"station-{organ}"))
@@ -272,11 +276,7 @@ class Story:
     async def accepted(self, **how: object) -> Sent:
         """An accepted document; takes what `acceptance` takes."""
         sent = self.acceptance(**how)  # type: ignore[arg-type] # the same arguments, checked there
-        async with self.ledger.transaction() as tx:
-            await tx.append([sent.acceptance])
-            await tx.keep_report(
-                sent.document, body=f"report of {sent.document}".encode(), signature='{"record":""}'
-            )
+        await self.tell(sent.acceptance)
         return sent
 
     async def refused(
