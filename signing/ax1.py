@@ -10,13 +10,14 @@ the references must name exactly those. No element is ever looked up by the Id t
 what signature wrapping lives on.
 """
 
-import hashlib
 import re
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
+from functools import lru_cache
+from typing import NamedTuple
 
 import pybase64
 from lxml import etree
@@ -26,6 +27,7 @@ from signing.algorithms import (
     DIGEST_METHODS,
     DS,
     EXCLUSIVE_C14N,
+    HASHES,
     SIGNATURE_METHODS,
     SIGNED_PROPERTIES_TYPE,
     XADES,
@@ -60,6 +62,7 @@ BUSSINESS = _edxml("Bussiness")
 MANIFEST, ENTRY = map(_edxml, ("edXMLManifest", "Reference"))
 ATTACHMENTS, ATTACHMENT = map(_edxml, ("AttachmentEncoded", "Attachment"))
 CONTENT_ID = _edxml("ContentId")
+_NAME_TAG, _DESCRIPTION_TAG, _TYPE_TAG = map(_edxml, ("AttachmentName", "Description", "ContentType"))
 
 SIGNATURE = _ds("Signature")
 SIGNED_INFO, SIGNATURE_VALUE, KEY_INFO, OBJECT = map(
@@ -152,6 +155,8 @@ class Survey:
     """What one walk over the tree found: elements by name, and everything that calls itself an id."""
 
     by_tag: dict[str, list[etree._Element]]
+    by_name: dict[str, list[str]]
+    """The tags that there are, by local name in small letters."""
     ids: tuple[tuple[etree._Element, str], ...]
     """Element and value of each attribute whose local name is `id` in any case and namespace."""
 
@@ -159,18 +164,29 @@ class Survey:
         return self.by_tag.get(tag, [])
 
 
+@lru_cache(maxsize=1024)
+def local_name(name: str) -> str:
+    """A tag or attribute name without its namespace, in small letters."""
+    return name.rpartition("}")[2].lower()
+
+
 def survey(root: etree._Element) -> Survey:
     """Walk the tree once."""
     by_tag: dict[str, list[etree._Element]] = {}
+    by_name: dict[str, list[str]] = {}
     ids: list[tuple[etree._Element, str]] = []
-    for element in root.iter(etree.Element):
-        by_tag.setdefault(str(element.tag), []).append(element)
-        ids.extend(
-            (element, str(value))
-            for name, value in element.items()
-            if str(name).rpartition("}")[2].lower() == "id"
-        )
-    return Survey(by_tag=by_tag, ids=tuple(ids))
+    for element in root.iter("*"):
+        tag = element.tag
+        found = by_tag.get(tag)
+        if found is None:
+            by_tag[tag] = [element]
+            by_name.setdefault(local_name(tag), []).append(tag)
+        else:
+            found.append(element)
+        for name, value in element.items():
+            if local_name(str(name)) == "id":
+                ids.append((element, str(value)))
+    return Survey(by_tag=by_tag, by_name=by_name, ids=tuple(ids))
 
 
 def canonical(element: etree._Element) -> bytes:
@@ -186,7 +202,7 @@ def strict_base64(text: str | None, *, limit: int) -> bytes:
         RefusedError: `signature.base64`.
     """
     try:
-        squeezed = (text or "").translate({9: None, 10: None, 13: None, 32: None}).encode("ascii")
+        squeezed = (text or "").encode("ascii").translate(None, b"\t\n\r ")
         decoded = pybase64.b64decode(squeezed, validate=True) if len(squeezed) <= limit else b""
     except (UnicodeEncodeError, Base64Error, ValueError) as error:
         raise RefusedError(Reason.SIGNATURE_BASE64) from error
@@ -283,13 +299,16 @@ def _check_ids(found: Survey) -> None:
 
 
 def _tags(element: etree._Element) -> tuple[str, ...]:
-    return tuple(str(child.tag) for child in element)
+    return tuple([str(child.tag) for child in element])
 
 
 def _refuse_text(element: etree._Element, reason: Reason) -> None:
     """No text but white space between the children of `element`."""
-    if (element.text and element.text.strip(_SPACE)) or any(c.tail and c.tail.strip(_SPACE) for c in element):
+    if (text := element.text) and text.strip(_SPACE):
         raise RefusedError(reason, "text between elements")
+    for child in element:
+        if (text := child.tail) and text.strip(_SPACE):
+            raise RefusedError(reason, "text between elements")
 
 
 def _envelope(
@@ -321,10 +340,7 @@ def _header(header: etree._Element, found: Survey) -> tuple[etree._Element, etre
         raise RefusedError(Reason.SHAPE_ENVELOPE, "edXMLHeader")
     bussiness = found.named(BUSSINESS)
     # `Business` is a spelling that lenient readers take for `Bussiness`: a hop could add it unsigned.
-    if any(
-        tag.rpartition("}")[2].lower() in {"business", "bussiness"} and tag != BUSSINESS
-        for tag in found.by_tag
-    ):
+    if "business" in found.by_name or found.by_name.get("bussiness", [BUSSINESS]) != [BUSSINESS]:
         raise RefusedError(Reason.SHAPE_TWIN, "Bussiness")
     if not bussiness:
         return header[0], None
@@ -361,8 +377,7 @@ def _signature_parts(
 # 9 to 13: the references.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Reference:
+class _Reference(NamedTuple):
     name: str
     kind: str | None
     transform: str
@@ -389,18 +404,21 @@ def _reference(element: etree._Element) -> _Reference:
         raise RefusedError(Reason.REFERENCE_TRANSFORM, "Reference")
     transforms, method, value = element
     uri = element.get("URI")
-    if uri is None or not uri.startswith("#") or not _NAME.fullmatch(uri[1:]):
+    if uri is None or uri[:1] != "#" or not _NAME.fullmatch(uri, 1):
         raise RefusedError(Reason.REFERENCE_TARGET)
-    if _tags(transforms) != (TRANSFORM,) or len(transforms[0]) or (transforms[0].text or "").strip(_SPACE):
+    if _tags(transforms) != (TRANSFORM,):
+        raise RefusedError(Reason.REFERENCE_TRANSFORM)
+    transform = transforms[0]
+    if len(transform) or ((text := transform.text) and text.strip(_SPACE)):
         raise RefusedError(Reason.REFERENCE_TRANSFORM)
     if len(method) or len(value):
         raise RefusedError(Reason.ALGORITHM_DIGEST)
     return _Reference(
-        name=uri[1:],
-        kind=element.get("Type"),
-        transform=transforms[0].get("Algorithm", ""),
-        method=method.get("Algorithm", ""),
-        digest=strict_base64(value.text, limit=128),
+        uri[1:],
+        element.get("Type"),
+        transform.get("Algorithm", ""),
+        method.get("Algorithm", ""),
+        strict_base64(value.text, limit=128),
     )
 
 
@@ -450,8 +468,14 @@ def _certificates(key_info: etree._Element) -> tuple[ReadCertificate, ...]:
         raise RefusedError(Reason.KEY_INFO)
     if any(len(element) for element in key_info[0]):
         raise RefusedError(Reason.KEY_INFO)
+    return tuple(_certificate(element.text or "") for element in key_info[0])
+
+
+@lru_cache(maxsize=512)
+def _certificate(text: str) -> ReadCertificate:
+    """Signers send the same certificates each time. (Refusals are not cached.)"""
     try:
-        return tuple(read_certificate(strict_base64(element.text, limit=16_384)) for element in key_info[0])
+        return read_certificate(strict_base64(text, limit=16_384))
     except MaterialError as error:
         raise RefusedError(Reason.KEY_CERTIFICATE) from error
 
@@ -467,7 +491,7 @@ class _NamedCertificate:
 
 def digest_of(method: str, content: bytes) -> bytes:
     """Hash `content` with a digest method of the table."""
-    return hashlib.new(DIGEST_METHODS[method], content).digest()
+    return HASHES[DIGEST_METHODS[method]](content).digest()
 
 
 def _properties(
@@ -532,6 +556,7 @@ def _manifest(
     for name, entry in listed.items():
         element = carried[name]
         part = contents[element]
+        texts = _texts(entry)
         if element.get("Id") != f"att-{name}":
             raise RefusedError(Reason.ATTACHMENT_ID)
         if part.problem is not None:
@@ -540,9 +565,9 @@ def _manifest(
             (
                 ManifestEntry(
                     content_id=name,
-                    name=_text(entry, "AttachmentName"),
-                    description=_text(entry, "Description"),
-                    content_type=_text(entry, "ContentType"),
+                    name=texts.get(_NAME_TAG, ""),
+                    description=texts.get(_DESCRIPTION_TAG, ""),
+                    content_type=texts.get(_TYPE_TAG, ""),
                     part=part,
                 ),
                 element,
@@ -568,6 +593,9 @@ def _listed(body: etree._Element | None) -> dict[str, etree._Element]:
     return listed
 
 
-def _text(entry: etree._Element, name: str) -> str:
-    found = entry.findtext(_edxml(name))
-    return (found or "").strip(_SPACE)
+def _texts(entry: etree._Element) -> dict[str, str]:
+    """The texts of an entry of the manifest by tag; of two with one tag the first."""
+    texts: dict[str, str] = {}
+    for child in entry:
+        texts.setdefault(child.tag, (child.text or "").strip(_SPACE))
+    return texts

@@ -29,6 +29,7 @@ from xml.parsers import expat
 import pybase64
 from lxml import etree
 
+from signing.algorithms import HASHES
 from signing.errors import MessageError
 from signing.reasons import Reason
 
@@ -42,6 +43,7 @@ _WIDER_DIGESTS = {
     "http://www.w3.org/2001/04/xmlenc#sha512": "sha512",
 }
 _WHITESPACE = b" \t\r\n"
+_WHITESPACES = (b"\n", b"\r", b" ", b"\t")
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN_ENCODING = (b"\xff\xfe", b"\xfe\xff", b"\x00", b"<\x00", b"\x4c\x6f\xa7\x94")
 _PLAIN_PROLOG = re.compile(rb"\A(?:\xef\xbb\xbf)?(?:<\?xml[^<>]*\?>)?[ \t\r\n]*<[A-Za-z_]")
@@ -257,7 +259,7 @@ class _Content:
         self.index = index
         self.problem: Base64Problem | None = None
         self._sink = sink
-        self._hashes = {name: hashlib.new(name) for name in ("sha256", *wider)}
+        self._hashes = {name: HASHES[name]() for name in ("sha256", *wider)}
         self._carry = b""
         self._padded = False
         self._size = 0
@@ -268,7 +270,9 @@ class _Content:
             raise MessageError(Reason.XML_ATTACHMENT_MARKUP, f"content {self.index + 1}")
         if self.problem is not None:
             return
-        text = self._carry + span.translate(None, _WHITESPACE)
+        # Most senders write one long line; looking for white space is far cheaper than copying without it.
+        is_plain = not any(space in span for space in _WHITESPACES)
+        text = self._carry + (span if is_plain else span.translate(None, _WHITESPACE))
         whole = len(text) & ~3
         self._carry = text[whole:]
         if self._padded and text:
@@ -315,6 +319,8 @@ class _Reading:
 
     def __init__(self, limits: Limits, sink: PartSink) -> None:
         self._limits = limits
+        self._max_depth, self._max_elements = limits.depth, limits.elements
+        self._max_attribute_items = 2 * limits.attributes
         self._sink = sink
         self._hash = hashlib.sha256()
         self._fed = 0
@@ -327,6 +333,7 @@ class _Reading:
         self._depth = 0
         self._elements = 0
         self._declared = 0
+        self._declared_before = 0
         self._contents = 0
         self._inside_content = False
         self._text_seen = False
@@ -337,6 +344,7 @@ class _Reading:
         self._cdata = 0
         # The encoding given here overrides the declared one: expat never leaves UTF-8.
         parser = expat.ParserCreate("UTF-8", " ")
+        parser.ordered_attributes = True
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
         parser.StartNamespaceDeclHandler = self._on_namespace
@@ -432,30 +440,43 @@ class _Reading:
 
     # Handlers. They run inside expat, so they only count, remember places, and refuse.
 
-    def _on_start(self, name: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        self._elements += 1
-        limits = self._limits
-        if self._inside_content:
-            raise MessageError(Reason.XML_ATTACHMENT_MARKUP, f"content {self._contents}")
-        if self._depth > limits.depth:
-            raise MessageError(Reason.XML_TOO_DEEP, f"more than {limits.depth} levels")
-        if self._elements > limits.elements:
-            raise MessageError(Reason.XML_TOO_MANY_ELEMENTS, f"more than {limits.elements}")
-        if len(attributes) > limits.attributes:
-            raise MessageError(Reason.XML_TOO_MANY_ATTRIBUTES, f"more than {limits.attributes}")
-        self._declared = 0
+    def _on_start(self, name: str, attributes: list[str]) -> None:
+        # Called for every element, so it looks closer only where there is something to look at.
+        self._depth = depth = self._depth + 1
+        self._elements = elements = self._elements + 1
+        if depth > self._max_depth or elements > self._max_elements:
+            self._refuse_size()
+        if attributes:
+            if len(attributes) > self._max_attribute_items:
+                raise MessageError(Reason.XML_TOO_MANY_ATTRIBUTES, f"more than {self._limits.attributes}")
+            if name == _EXPAT_DIGEST_METHOD:
+                self._note_digest(attributes)
         if name == _EXPAT_CONTENT:
-            self._contents += 1
-            if self._contents > limits.attachments:
-                raise MessageError(Reason.XML_TOO_MANY_ATTACHMENTS, f"more than {limits.attachments}")
-            self._inside_content = True
-            self._text_seen = False
-            self._parser.CharacterDataHandler = self._on_text
-        elif name == _EXPAT_DIGEST_METHOD:
-            wider = _WIDER_DIGESTS.get(attributes.get("Algorithm", ""))
-            if wider is not None:
-                self._wider.add(wider)
+            self._begin_content()
+
+    def _note_digest(self, attributes: list[str]) -> None:
+        named = dict(zip(attributes[::2], attributes[1::2], strict=True))
+        wider = _WIDER_DIGESTS.get(named.get("Algorithm", ""))
+        if wider is not None:
+            self._wider.add(wider)
+
+    def _refuse_size(self) -> None:
+        if self._depth > self._max_depth:
+            raise MessageError(Reason.XML_TOO_DEEP, f"more than {self._max_depth} levels")
+        raise MessageError(Reason.XML_TOO_MANY_ELEMENTS, f"more than {self._max_elements}")
+
+    def _begin_content(self) -> None:
+        self._contents += 1
+        if self._contents > self._limits.attachments:
+            raise MessageError(Reason.XML_TOO_MANY_ATTACHMENTS, f"more than {self._limits.attachments}")
+        self._inside_content = True
+        self._text_seen = False
+        self._parser.CharacterDataHandler = self._on_text
+        self._parser.StartElementHandler = self._on_start_inside_content
+        self._parser.EndElementHandler = self._on_end_of_content
+
+    def _on_start_inside_content(self, _name: str, _attributes: list[str]) -> None:
+        self._refuse_inside_content()
 
     def _on_text(self, _text: str) -> None:
         # Only the first run is of interest: from here to the next markup all is content.
@@ -465,13 +486,19 @@ class _Reading:
 
     def _on_end(self, _name: str) -> None:
         self._depth -= 1
-        if not self._inside_content:
-            return
+
+    def _on_end_of_content(self, _name: str) -> None:
+        self._depth -= 1
         self._inside_content = False
         self._parser.CharacterDataHandler = None
+        self._parser.StartElementHandler = self._on_start
+        self._parser.EndElementHandler = self._on_end
         self._marks.append(self._parser.CurrentByteIndex if self._text_seen else _EMPTY_CONTENT)
 
     def _on_namespace(self, _prefix: str | None, _uri: str | None) -> None:
+        # Reported ahead of the element they stand on.
+        if self._declared_before != self._elements:
+            self._declared_before, self._declared = self._elements, 0
         self._declared += 1
         if self._declared > self._limits.attributes:
             raise MessageError(Reason.XML_TOO_MANY_ATTRIBUTES, "namespace declarations")

@@ -21,10 +21,11 @@ It does not decide whether the signer may speak for the organ in `From` (rule 28
 before (rule 29), or whether a message of a lower tier travels: the hub does, from the facts in the verdict.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
+from functools import lru_cache
 from hmac import compare_digest
 from typing import BinaryIO
 
@@ -307,7 +308,14 @@ class _Judgement:
 
 
 def _checks(results: dict[CheckName, CheckResult]) -> tuple[Check, ...]:
-    return tuple(Check(name=name, result=results.get(name, CheckResult.NOT_CHECKED)) for name in CheckName)
+    return _complete(tuple(results.items()))
+
+
+@lru_cache(maxsize=64)
+def _complete(results: tuple[tuple[CheckName, CheckResult], ...]) -> tuple[Check, ...]:
+    """There are few ways a judgement can go, so each is put together once."""
+    made = dict(results)
+    return tuple(Check(name=name, result=made.get(name, CheckResult.NOT_CHECKED)) for name in CheckName)
 
 
 def _judge(
@@ -445,7 +453,6 @@ _SIGNATURE_NAMES = frozenset(
         "signature",
         "signedinfo",
         "signaturevalue",
-        "digitalsignature",
         "keyinfo",
         "x509data",
         "x509certificate",
@@ -462,14 +469,11 @@ def _claimed_tier(found: Survey, bound_keys: Collection[SPKI]) -> Tier:
     of those by Id or uses the base64 transform, or when it carries a bound certificate (design: a message cannot
     be made legacy by damaging its signature).
     """
-    looks_signed = False
-    for tag, elements in found.by_tag.items():
-        name = tag.rpartition("}")[2].lower()
-        if name == "digitalsignature":
-            # The .NET builder writes an empty one as a placeholder.
-            looks_signed |= any(len(e) or (e.text and e.text.strip()) for e in elements)
-        elif name in _SIGNATURE_NAMES or tag.startswith(f"{{{DS}}}"):
-            looks_signed = True
+    looks_signed = not _SIGNATURE_NAMES.isdisjoint(found.by_name)
+    # The .NET builder writes an empty one as a placeholder.
+    for tag in found.by_name.get("digitalsignature", ()):
+        looks_signed |= any(len(e) or (e.text and e.text.strip()) for e in found.by_tag[tag])
+    looks_signed = looks_signed or any(tag.startswith(f"{{{DS}}}") for tag in found.by_tag)
     if not looks_signed:
         return Tier.UNSIGNED
     marked = any(element.tag in _MARKED for element, _ in found.ids)
@@ -479,13 +483,15 @@ def _claimed_tier(found: Survey, bound_keys: Collection[SPKI]) -> Tier:
 
 
 def _names_ax1(found: Survey) -> bool:
-    for tag, elements in found.by_tag.items():
-        name = tag.rpartition("}")[2].lower()
-        if name == "transform" and any(_has(e, BASE64_TRANSFORM) for e in elements):
-            return True
-        if name == "reference" and any(_names_part(e) for e in elements):
-            return True
-    return False
+    return any(_has(e, BASE64_TRANSFORM) for e in _called(found, "transform")) or any(
+        _names_part(e) for e in _called(found, "reference")
+    )
+
+
+def _called(found: Survey, name: str) -> Iterator[etree._Element]:
+    """Elements of that local name, in any namespace and spelling."""
+    for tag in found.by_name.get(name, ()):
+        yield from found.by_tag[tag]
 
 
 def _has(element: etree._Element, value: str) -> bool:
@@ -500,14 +506,11 @@ def _names_part(reference: etree._Element) -> bool:
 def _carries_bound(found: Survey, bound_keys: Collection[SPKI]) -> bool:
     if not bound_keys:
         return False
-    for tag, elements in found.by_tag.items():
-        if tag.rpartition("}")[2].lower() != "x509certificate":
+    for element in _called(found, "x509certificate"):
+        try:
+            der = ax1.strict_base64(element.text, limit=16_384)
+            if read_certificate(der).facts.spki_sha256 in bound_keys:
+                return True
+        except (RefusedError, MaterialError):
             continue
-        for element in elements:
-            try:
-                der = ax1.strict_base64(element.text, limit=16_384)
-                if read_certificate(der).facts.spki_sha256 in bound_keys:
-                    return True
-            except (RefusedError, MaterialError):
-                continue
     return False

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pybase64
+from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 
 from axis.demo.pki import PKI, Issued, KeyShelf
@@ -28,6 +29,13 @@ PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\ntrailer<</Root 1 0
 @cache
 def shelf() -> KeyShelf:
     return KeyShelf(distinct=5)
+
+
+@cache
+def own_key(name: str) -> rsa.RSAPrivateKey:
+    """A key that nobody else has: those of the shelf are handed out more than once."""
+    assert name
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache

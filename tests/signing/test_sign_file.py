@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from signing.errors import CannotSignError, MaterialError, MessageError
 from signing.reasons import Tier
 from signing.sign import sign_file
-from tests.signing.builders import SIGNED_AT, a_document, good, ministry, pki, verdict
+from tests.signing.builders import SIGNED_AT, a_document, good, ministry, own_key, pki, verdict
 
 
 def material(folder: Path, *, message: bytes | None = None) -> tuple[Path, Path, Path]:
@@ -52,7 +52,7 @@ def test_a_file_may_be_signed_in_place(tmp_path: Path) -> None:
 def test_the_key_must_belong_to_the_certificate(tmp_path: Path) -> None:
     """Otherwise every receiver would refuse the message."""
     path, _, chain = material(tmp_path)
-    key, _ = pki().issue("Bộ khác", key=pki().shelf.key("another key")).write(tmp_path, "other")
+    key, _ = pki().issue("Bộ khác", key=own_key("another key")).write(tmp_path, "other")
 
     with pytest.raises(CannotSignError, match=r"sign\.chain"):
         sign_file(path, key=key, certificate=chain, out=tmp_path / "out", signing_time=SIGNED_AT)

@@ -5,7 +5,7 @@ They are built, not stored, so that the attack can be read. `close_resigned` sig
 vector is refused for its shape alone, by a verifier that would otherwise be content.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,8 +38,8 @@ from tests.signing.builders import (
     a_status,
     good,
     ministry,
+    own_key,
     pki,
-    shelf,
     signed,
 )
 
@@ -56,20 +56,32 @@ class Vector:
     story: str
     build: Callable[[], bytes]
     at: datetime = AT
+    lists: Callable[[], Sequence[x509.CertificateRevocationList]] | None = None
+    """The revocation lists held when it is judged; without, revocation is not asked."""
 
 
 VECTORS: list[Vector] = []
 
 
 def _vector(
-    rule: int, reason: Reason, *, at: datetime = AT
+    rule: int,
+    reason: Reason,
+    *,
+    at: datetime = AT,
+    lists: Callable[[], Sequence[x509.CertificateRevocationList]] | None = None,
 ) -> Callable[[Callable[[], bytes]], Callable[[], bytes]]:
     """The docstring of the builder is the story."""
 
     def add(build: Callable[[], bytes]) -> Callable[[], bytes]:
         VECTORS.append(
             Vector(
-                name=build.__name__, rule=rule, reason=reason, story=build.__doc__ or "", build=build, at=at
+                name=build.__name__,
+                rule=rule,
+                reason=reason,
+                story=build.__doc__ or "",
+                build=build,
+                at=at,
+                lists=lists,
             )
         )
         return build
@@ -786,7 +798,7 @@ def unsigned_properties() -> bytes:
 @_vector(17, Reason.SIGNATURE_VALUE)
 def another_key() -> bytes:
     """Signed by someone who does not hold the ministry's key."""
-    return Surgery(good()).close_resigned(pki().issue("thief", key=shelf().key("thief")))
+    return Surgery(good()).close_resigned(pki().issue("thief", key=own_key("thief")))
 
 
 @_vector(17, Reason.SIGNATURE_VALUE)
@@ -1089,6 +1101,53 @@ def time_without_zone() -> bytes:
     surgery.find("SigningTime").text = "2026-03-02T08:30:00"
     _redigest(surgery, "#sp", surgery.find("SignedProperties"))
     return surgery.close_resigned()
+
+
+# Rule 27: revocation.
+
+
+def _root_list() -> x509.CertificateRevocationList:
+    return pki().revocation_list(issued_at=AT - timedelta(hours=1), by=pki().root)
+
+
+def _revoked() -> Sequence[x509.CertificateRevocationList]:
+    leaf = [(ministry().certificate, AT - timedelta(days=1))]
+    return pki().revocation_list(issued_at=AT - timedelta(hours=1), revoked=leaf), _root_list()
+
+
+def _authority_revoked() -> Sequence[x509.CertificateRevocationList]:
+    authority = [(pki().issuing.certificate, AT - timedelta(days=1))]
+    return pki().revocation_list(issued_at=AT), pki().revocation_list(
+        issued_at=AT, revoked=authority, by=pki().root
+    )
+
+
+def _of_last_week() -> Sequence[x509.CertificateRevocationList]:
+    return pki().revocation_list(issued_at=AT - timedelta(days=7)), _root_list()
+
+
+@_vector(27, Reason.REVOCATION_REVOKED, lists=_revoked)
+def revoked_yesterday() -> bytes:
+    """The key was reported lost the day before the message came."""
+    return good()
+
+
+@_vector(27, Reason.REVOCATION_REVOKED, lists=_authority_revoked)
+def authority_revoked() -> bytes:
+    """Not the signer but the authority that vouches for it."""
+    return good()
+
+
+@_vector(27, Reason.REVOCATION_STALE, lists=_of_last_week)
+def list_of_last_week() -> bytes:
+    """Whoever keeps the new lists away from us would hide a revocation."""
+    return good()
+
+
+@_vector(27, Reason.REVOCATION_UNKNOWN, lists=lambda: [_root_list()])
+def no_list_of_its_authority() -> bytes:
+    """Nothing known is not the same as nothing wrong."""
+    return good()
 
 
 @_vector(30, Reason.ALGORITHM_EXPIRED, at=datetime(2036, 1, 1, tzinfo=UTC))
