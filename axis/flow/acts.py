@@ -61,7 +61,7 @@ from axis.flow.organ_import import Defect, OrganChange, OrganRow, plan_import
 from signing.certificates import CertificateFacts, certificates_from_pem, read_certificate
 from signing.errors import MaterialError
 
-MOST_CHANGES: Final = 2_000
+MOST_CHANGES: Final = 1_000
 """Most organs in one event: a larger import is several events of one transaction."""
 MOST_INLINE_BYTES: Final = 8 * 1024 * 1024
 MOST_WINDOW: Final = 100_000

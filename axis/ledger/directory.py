@@ -65,7 +65,8 @@ class SQLDirectories:
                 await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
             async def every(table: Table) -> _Rows:
-                return (await connection.execute(select(table))).all()
+                columns = [one for one in table.c if one.name != "search_text"]
+                return (await connection.execute(select(*columns))).all()
 
             versions = await every(t.directory_version)
             return _Read(
