@@ -129,6 +129,7 @@ def _submission(event: Event, facts: Any, state: SubmissionState) -> Iterator[Op
         "from_code": facts.get("from"),
         "document_id": facts.get("document_id"),
         "code": facts.get("code"),
+        "code_text": code_text(facts.get("code") or ""),
         "subject": facts.get("subject"),
         "search_text": word_text(facts.get("subject") or "", facts.get("code") or ""),
         "event_id": event.id,

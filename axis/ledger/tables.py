@@ -196,6 +196,7 @@ submission = Table(
     _derived("from_code", String(64), nullable=True),
     _derived("document_id", Text(), nullable=True),
     _derived("code", Text(), nullable=True),
+    _derived("code_text", _BYTEWISE),
     _derived("subject", Text(), nullable=True),
     _derived("search_text", Text()),
     _derived("lane", String(8)),

@@ -409,6 +409,11 @@ def _tables() -> None:
         sa.Column("from_code", sa.String(length=64), nullable=True),
         sa.Column("document_id", sa.Text(), nullable=True),
         sa.Column("code", sa.Text(), nullable=True),
+        sa.Column(
+            "code_text",
+            sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("lane", sa.String(length=8), nullable=False),
