@@ -13,6 +13,7 @@ from axis.core.model import VIETNAM, micros
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+_LATEST = micros(datetime(9998, 12, 31, tzinfo=UTC)) // 1000
 _SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\Z")
 
 
@@ -28,8 +29,10 @@ def is_id(text: str) -> bool:
 
 
 def year_of(identifier: str) -> int:
-    """The Vietnam calendar year inside an id: the partition its row lives in."""
+    """The Vietnam calendar year inside an id: the partition its row lives in. A moment beyond 9998 counts as 9998."""
     milliseconds = 0
     for letter in identifier[:10]:
         milliseconds = milliseconds << 5 | _VALUE[letter]
+    # An id somebody made up has ten thousand years of room; a calendar has not.
+    milliseconds = min(milliseconds, _LATEST)
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).astimezone(VIETNAM).year

@@ -36,7 +36,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from axis.core.errors import InvariantBroken, NotFound, ServiceUnavailable
 from axis.core.events import Event, read_record
-from axis.core.ids import year_of
+from axis.core.ids import is_id, year_of
 from axis.core.model import (
     Attachment,
     BusinessType,
@@ -125,7 +125,7 @@ class SQLLedger:
         async with AsyncExitStack() as stack:
             if self._one_writer is not None:
                 await stack.enter_async_context(self._one_writer)
-            stack.enter_context(_as_unavailable())
+            stack.enter_context(as_unavailable())
             connection = await stack.enter_async_context(self.engine.connect())
             await connection.execution_options(**{_WRITE: True})
             async with connection.begin():
@@ -143,7 +143,7 @@ class SQLLedger:
         Raises:
             ServiceUnavailable: the database did not answer.
         """
-        with _as_unavailable():
+        with as_unavailable():
             async with self.engine.connect() as connection, connection.begin():
                 if snapshot and connection.dialect.name == "postgresql":
                     await connection.execute(
@@ -153,7 +153,7 @@ class SQLLedger:
 
 
 @contextmanager
-def _as_unavailable() -> Iterator[None]:
+def as_unavailable() -> Iterator[None]:
     """What a driver says of a database that does not answer, in the axis's own words."""
     try:
         yield
@@ -182,10 +182,14 @@ def _short(problem: BaseException) -> str:
 async def rows_by_id(
     connection: AsyncConnection, table: Table, ids: Iterable[str], *, lock: bool = False
 ) -> list[Row[Any]]:
-    """Rows of a partitioned table by id, in the order of the ids: the year in an id names the partition."""
+    """
+    Rows of a partitioned table by id, in the order of the ids: the year in an id names the partition.
+
+    Ids may come from outside: a text that is no id names no row.
+    """
     found: list[Row[Any]] = []
     by_year: dict[int, list[str]] = {}
-    for one in sorted(set(ids)):
+    for one in sorted({one for one in ids if is_id(one)}):
         by_year.setdefault(year_of(one), []).append(one)
     for year, same_year in sorted(by_year.items()):
         for chunk in _chunks(same_year):
