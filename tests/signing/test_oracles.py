@@ -41,15 +41,21 @@ ID_ATTRIBUTES = (
 )
 
 
-def xmlsec1(message: bytes, folder: Path) -> bool:
-    """Ask the command-line tool of another project."""
-    roots, file = folder / "trust.pem", folder / "message.edxml"
+def xmlsec1_verifies(*messages: bytes | Path, folder: Path) -> bool:
+    """Whether the command-line tool of another project is content with all of them."""
+    roots = folder / "trust.pem"
     roots.write_bytes(pki().trust_pem)
-    file.write_bytes(message)
+    files = []
+    for n, message in enumerate(messages):
+        if isinstance(message, bytes):
+            files.append(folder / f"message{n}.edxml")
+            files[-1].write_bytes(message)
+        else:
+            files.append(message)
     ids = [option for name in ID_ATTRIBUTES for option in ("--id-attr:Id", name)]
-    command = ["xmlsec1", "--verify", *ids, "--trusted-pem", str(roots), "--verification-gmt-time"]
-    done = subprocess.run([*command, f"{AT:%Y-%m-%d %H:%M:%S}", str(file)], capture_output=True, check=False)
-    return done.returncode == 0
+    moment = ["--verification-gmt-time", f"{AT:%Y-%m-%d %H:%M:%S}"]
+    command = ["xmlsec1", "--verify", *ids, "--trusted-pem", str(roots), *moment, *map(str, files)]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def signxml(message: bytes, *, references: int) -> bool:
@@ -87,7 +93,7 @@ def test_what_we_sign_verifies_elsewhere(message: bytes, references: int, tmp_pa
 
     opinions = (
         verdict(sent).tier is Tier.PASSED,
-        xmlsec1(sent, tmp_path),
+        xmlsec1_verifies(sent, folder=tmp_path),
         signxml(sent, references=references),
     )
 
@@ -133,7 +139,7 @@ def test_one_changed_byte_is_refused_by_the_others_too(tmp_path: Path) -> None:
     for place in places:
         other = b"B" if message[place : place + 1] == b"A" else b"A"
         tampered = message[:place] + other + message[place + 1 :]
-        opinions.add((xmlsec1(tampered, tmp_path), signxml(tampered, references=6)))
+        opinions.add((xmlsec1_verifies(tampered, folder=tmp_path), signxml(tampered, references=6)))
 
     assert opinions == {(False, False)}
 
@@ -142,6 +148,9 @@ def test_an_independent_path_verifier_agrees_on_expiry(tmp_path: Path) -> None:
     """xmlsec1 refuses the expired certificate that ours refuses."""
     late = signed(by=pki().issue("late", not_after=AT - timedelta(days=1)))
 
-    opinions = (judge(late, trust=TrustStore.from_pem(pki().trust_pem), at=AT).tier, xmlsec1(late, tmp_path))
+    opinions = (
+        judge(late, trust=TrustStore.from_pem(pki().trust_pem), at=AT).tier,
+        xmlsec1_verifies(late, folder=tmp_path),
+    )
 
     assert opinions == (Tier.FAILED, False)
