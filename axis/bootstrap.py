@@ -15,11 +15,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import structlog
+from sqlalchemy import func, select, text
 
-from axis.broker.connection import BrokerAddress, TLSFiles
+from axis.broker.admin import StationUsers
+from axis.broker.connection import BrokerAddress, Link, TLSFiles
 from axis.broker.consumer import Consumer
+from axis.broker.management import Management
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.undertaker import Undertaker
 from axis.core.errors import SettingsError
@@ -37,14 +41,16 @@ from axis.flow.receive import World
 from axis.flow.replay import Replayer
 from axis.flow.seal import Seal
 from axis.ledger.blobs import FileBlobs
+from axis.ledger.check import CheckResult, Progress, check
 from axis.ledger.directory import SQLDirectories
 from axis.ledger.log import SQLLogView
-from axis.ledger.migrate import upgrade
+from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
 from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
-from axis.ledger.store import SQLLedger, open_engine
+from axis.ledger.store import SQLLedger, as_unavailable, open_engine
+from axis.ledger.tables import pending_leaf
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.settings import Settings
 from signing.certificates import TrustStore
@@ -195,6 +201,16 @@ class Axis:
             accounts=accounts,
         )
 
+    async def unnumbered(self) -> int:
+        """How many events wait for the sequencer."""
+        query = select(func.count()).select_from(pending_leaf)
+        async with self.ledger.reading() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def check_ledger(self, *, progress: Progress | None = None) -> CheckResult:
+        """Recompute the whole ledger from its records."""
+        return await check(self.ledger, keys=[self.keys.log.verifier], progress=progress)
+
     def pull_keeper(self, *, everybody_pulls: bool) -> PullKeeper:
         """Offers again what pulling stations listed and never settled."""
         return PullKeeper(
@@ -297,7 +313,7 @@ def _wire(
         clock=clock,
         ids=ids,
         bells=bells,
-        limits=DeskLimits(failures=failures),
+        limits=DeskLimits(failures=failures, poll_seconds=5.0 if settings.is_embedded else 1.0),
     )
     return Axis(
         settings=settings,
@@ -415,4 +431,82 @@ async def open_accounts(settings: Settings) -> AsyncIterator[StationAccounts | N
         return
     if settings.broker_management_url is None:
         raise SettingsError(("AXIS_BROKER_MANAGEMENT_URL: required to change stations on a broker",))
-    raise NotImplementedError
+    path = urlsplit(settings.broker_urls[0].reveal()).path
+    own_user = unquote(urlsplit(settings.broker_urls[0].reveal()).username or "")
+    async with Management(
+        settings.broker_management_url.reveal(),
+        vhost=unquote(path.removeprefix("/")) or "/",
+        ca=settings.broker_ca,
+    ) as management:
+        yield StationUsers(management, reserved=(own_user,) if own_user else ())
+
+
+# --- looking, for `axis doctor` ---------------------------------------------------------------------------------
+
+
+async def look_at_database(settings: Settings) -> tuple[str | None, str | None]:
+    """
+    The revision the database has, and the one this version needs.
+
+    Raises:
+        ServiceUnavailable: it does not answer.
+    """
+    if not settings.is_postgresql and not settings.home.is_dir():
+        return None, "?"
+    engine = open_engine(settings.database_url.reveal(), pool_size=1)
+    try:
+        with as_unavailable():
+            return await current(engine)
+    finally:
+        await engine.dispose()
+
+
+async def look_at_durability(settings: Settings) -> str | None:
+    """
+    Why a commit of this database could be lost, or None when it cannot.
+
+    Raises:
+        ServiceUnavailable: it does not answer.
+    """
+    if not settings.is_postgresql:
+        return None
+    engine = open_engine(settings.database_url.reveal(), pool_size=1)
+    try:
+        with as_unavailable():
+            async with engine.connect() as connection:
+                values = {
+                    name: str((await connection.execute(text(f"SHOW {name}"))).scalar())
+                    for name in (
+                        "fsync",
+                        "full_page_writes",
+                        "synchronous_commit",
+                        "synchronous_standby_names",
+                    )
+                }
+                replicas = await connection.execute(text("SELECT count(*) FROM pg_stat_replication"))
+                has_replicas = bool(replicas.scalar())
+    finally:
+        await engine.dispose()
+    for name in ("fsync", "full_page_writes"):
+        if values[name] != "on":
+            return f"{name} = {values[name]}"
+    if values["synchronous_commit"] not in {"on", "remote_apply", "remote_write"}:
+        return f"synchronous_commit = {values['synchronous_commit']}"
+    if has_replicas and not values["synchronous_standby_names"]:
+        return "replicas, and synchronous_standby_names is empty"
+    return None
+
+
+async def look_at_broker(settings: Settings) -> str:
+    """
+    Log in and tell the broker's version.
+
+    Raises:
+        ServiceUnavailable: it does not answer.
+    """
+    link = Link(broker_address(settings), name="axis doctor")
+    try:
+        await (await link.open_channel()).close()
+        return link.version
+    finally:
+        await link.close()

@@ -103,6 +103,12 @@ class Link:
             assert isinstance(channel, aiormq.Channel)
             return channel
 
+    @property
+    def version(self) -> str:
+        """The broker's version as it said on connecting; empty before."""
+        properties = self._connection.server_properties if self._connection is not None else None
+        return str(properties.get("version", "")) if properties else ""
+
     async def _connect(self) -> aiormq.Connection:
         if self._connection is not None and self._connection.is_opened:
             return self._connection

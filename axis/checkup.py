@@ -1,0 +1,234 @@
+"""
+`axis doctor`: looks at everything an axis needs, and says what to do about each thing that is missing.
+
+Changes nothing, and looks at what it can although something else is broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from axis.bootstrap import (
+    Axis,
+    TrustFiles,
+    look_at_broker,
+    look_at_database,
+    look_at_durability,
+    open_axis,
+    open_keys,
+)
+from axis.core.errors import AxisError
+from axis.settings import Settings
+
+_ENOUGH_BYTES = 5 * 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    good: bool
+    vi: str
+    en: str
+    remedy_vi: str = ""
+    remedy_en: str = ""
+    harmless: bool = False
+    """Not as it should be, and the axis runs all the same."""
+
+    def what(self, lang: str) -> str:
+        """What was found."""
+        return self.en if lang == "en" else self.vi
+
+    def remedy(self, lang: str) -> str:
+        """What to do about it."""
+        return self.remedy_en if lang == "en" else self.remedy_vi
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "name": self.name,
+            "good": self.good,
+            "harmless": self.harmless,
+            "vi": self.vi,
+            "en": self.en,
+            "remedy": {"vi": self.remedy_vi, "en": self.remedy_en},
+        }
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Look at everything, in the order a person would mend it."""
+    found = [*_folders(settings), _keys(settings), _roots(settings)]
+    found.append(await _database(settings))
+    if not settings.is_embedded:
+        found.append(await _broker(settings))
+    if found[-1].good or all(one.good for one in found if one.name in {"database", "keys"}):
+        found += [one async for one in _contents(settings)]
+    return found
+
+
+def _folders(settings: Settings) -> list[Finding]:
+    return [_folder("home", "AXIS_HOME", settings.home), _folder("blobs", "AXIS_BLOBS", settings.blobs)]
+
+
+def _folder(name: str, setting: str, path: Path) -> Finding:
+    if not path.is_dir():
+        return Finding(
+            name=name,
+            good=False,
+            vi=f"{setting}: chưa có thư mục {path}",
+            en=f"{setting}: {path} does not exist",
+            remedy_vi="Chạy `axis up` (hoặc `axis hub`) một lần, hoặc đặt lại cài đặt.",
+            remedy_en="Run `axis up` (or `axis hub`) once, or correct the setting.",
+        )
+    if not os.access(path, os.W_OK):
+        return Finding(
+            name=name,
+            good=False,
+            vi=f"{setting}: không ghi được vào {path}",
+            en=f"{setting}: {path} cannot be written to",
+            remedy_vi="Cấp quyền ghi cho tài khoản chạy Trục.",
+            remedy_en="Let the account that runs the axis write there.",
+        )
+    free = shutil.disk_usage(path).free
+    return Finding(
+        name=name,
+        good=free >= _ENOUGH_BYTES,
+        harmless=True,
+        vi=f"{setting}: {path}, còn trống {free // 1024**3} GiB",
+        en=f"{setting}: {path}, {free // 1024**3} GiB free",
+        remedy_vi="Giải phóng hoặc thêm đĩa trước khi đầy.",
+        remedy_en="Free or add disk space before it is full.",
+    )
+
+
+def _keys(settings: Settings) -> Finding:
+    try:
+        keys = open_keys(settings.keys, log_name=settings.log_name, may_create=False)
+    except AxisError as problem:
+        return Finding(
+            name="keys",
+            good=False,
+            vi=f"Khóa ký: {problem}",
+            en=f"Signing keys: {problem}",
+            remedy_vi="Lần chạy đầu tiên tạo khóa; sau đó khôi phục từ bản sao, không tạo lại. Quyền tệp phải là 600.",
+            remedy_en="The first start makes them; later restore them from a copy, never make new ones. Their mode must be 600.",
+        )
+    return Finding(
+        name="keys",
+        good=True,
+        vi=f"Khóa ký: {keys.receipts.verifier.label}, {keys.log.verifier.label}",
+        en=f"Signing keys: {keys.receipts.verifier.label}, {keys.log.verifier.label}",
+    )
+
+
+def _roots(settings: Settings) -> Finding:
+    store = TrustFiles(settings.trust).current()
+    paths = ", ".join(str(one) for one in settings.trust) or "-"
+    if store is None:
+        return Finding(
+            name="trust",
+            good=False,
+            vi=f"AXIS_TRUST: không đọc được chứng thư gốc ({paths}); mọi văn bản có chữ ký sẽ bị giữ lại",
+            en=f"AXIS_TRUST: no roots can be read ({paths}); every signed document is held",
+            remedy_vi="Đặt tệp PEM chứng thư gốc của cơ quan có thẩm quyền vào đường dẫn đó; không cần khởi động lại.",
+            remedy_en="Put the PEM file of the authority's root there; no restart is needed.",
+        )
+    return Finding(
+        name="trust",
+        good=True,
+        vi=f"AXIS_TRUST: {len(store.roots)} chứng thư gốc",
+        en=f"AXIS_TRUST: {len(store.roots)} roots",
+    )
+
+
+async def _database(settings: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(15):
+            have, need = await look_at_database(settings)
+            weakness = await look_at_durability(settings) if have == need else None
+    except (AxisError, TimeoutError) as problem:
+        return Finding(
+            name="database",
+            good=False,
+            vi=f"Cơ sở dữ liệu không trả lời: {problem}",
+            en=f"The database does not answer: {problem}",
+            remedy_vi="Kiểm tra AXIS_DATABASE_URL, mạng và dịch vụ PostgreSQL.",
+            remedy_en="Check AXIS_DATABASE_URL, the network and PostgreSQL itself.",
+        )
+    if have != need:
+        return Finding(
+            name="database",
+            good=False,
+            vi=f"Cơ sở dữ liệu ở phiên bản {have or 'trống'}, cần {need}",
+            en=f"The database is at revision {have or 'none'}, {need} is needed",
+            remedy_vi="Khởi động `axis up` hoặc `axis hub`: bước nâng cấp chạy trước tiên.",
+            remedy_en="Start `axis up` or `axis hub`: migrating is the first thing they do.",
+        )
+    if weakness is not None:
+        return Finding(
+            name="database",
+            good=False,
+            vi=f"Cơ sở dữ liệu có thể mất giao dịch đã xác nhận: {weakness}",
+            en=f"The database may lose what it confirmed: {weakness}",
+            remedy_vi="Bật fsync và synchronous_commit; khi có bản sao, dùng synchronous_standby_names.",
+            remedy_en="Turn on fsync and synchronous_commit; with replicas set synchronous_standby_names.",
+        )
+    return Finding(name="database", good=True, vi=f"Cơ sở dữ liệu: {need}", en=f"Database: revision {need}")
+
+
+async def _broker(settings: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(30):
+            version = await look_at_broker(settings)
+    except (AxisError, TimeoutError) as problem:
+        return Finding(
+            name="broker",
+            good=False,
+            vi=f"RabbitMQ không trả lời: {problem}",
+            en=f"RabbitMQ does not answer: {problem}",
+            remedy_vi="Kiểm tra AXIS_BROKER_URL, chứng thư và dịch vụ RabbitMQ.",
+            remedy_en="Check AXIS_BROKER_URL, the certificates and RabbitMQ itself.",
+        )
+    return Finding(name="broker", good=True, vi=f"RabbitMQ {version}", en=f"RabbitMQ {version}")
+
+
+async def _contents(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        async with open_axis(settings) as axis:
+            yield await _directory(axis)
+            yield await _log(axis)
+    except AxisError as problem:
+        yield Finding(name="ledger", good=False, vi=str(problem), en=str(problem))
+
+
+async def _directory(axis: Axis) -> Finding:
+    directory = await axis.directories.current()
+    organs, stations = len(directory.organs), len(directory.stations)
+    return Finding(
+        name="directory",
+        good=bool(organs and stations),
+        harmless=True,
+        vi=f"Danh mục: {organs} đơn vị, {stations} điểm kết nối",
+        en=f"Directory: {organs} organs, {stations} stations",
+        remedy_vi="Nạp danh mục bằng `axis organ import`, thêm điểm kết nối bằng `axis station add`.",
+        remedy_en="Load it with `axis organ import`, add stations with `axis station add`.",
+    )
+
+
+async def _log(axis: Axis) -> Finding:
+    waiting = await axis.unnumbered()
+    return Finding(
+        name="log",
+        good=waiting < 10_000,
+        vi=f"Nhật ký: {waiting} sự kiện chờ đánh số",
+        en=f"Log: {waiting} events wait for a number",
+        remedy_vi="Không tiến trình nào đánh số: khởi động `axis hub` hoặc `axis up` và xem log của nó.",
+        remedy_en="No process numbers them: start `axis hub` or `axis up` and read its log.",
+    )

@@ -1,0 +1,133 @@
+"""
+How the command line speaks: language, tables, JSON, CSV, progress, and errors that say the next step.
+
+With `--json` exactly one JSON document goes to standard output; everything for people goes to standard error.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum, unique
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from axis.core.model import iso
+
+IN_ENGLISH = os.environ.get("AXIS_LANG") == "en"
+"""Vietnamese unless AXIS_LANG=en; read before the settings, as help texts need it."""
+
+out = Console(soft_wrap=True)
+"""What was asked for."""
+err = Console(stderr=True, soft_wrap=True)
+"""What goes on meanwhile, and what went wrong."""
+
+
+@unique
+class Format(StrEnum):
+    """Forms of a list."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+def say(vi: str, en: str) -> str:
+    """The text in the language of the person."""
+    return en if IN_ENGLISH else vi
+
+
+def lang() -> str:
+    """`vi` or `en`."""
+    return "en" if IN_ENGLISH else "vi"
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "isoformat"):
+        return iso(value)
+    raise TypeError(type(value).__name__)
+
+
+def print_rows(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    form: Format,
+    columns: Mapping[str, str],
+    title: str = "",
+    empty: str = "",
+) -> None:
+    """
+    Rows as a table of the named columns (member -> heading), or whole as JSON or CSV.
+
+    A table shows what fits a terminal; JSON and CSV have every member.
+    """
+    match form:
+        case Format.JSON:
+            print_json(list(rows))
+        case Format.CSV:
+            write_csv(rows)
+        case Format.TABLE:
+            if not rows:
+                out.print(empty or say("Không có dòng nào.", "No rows."))
+                return
+            table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
+            for heading in columns.values():
+                is_number = all(isinstance(row.get(_member(columns, heading)), int | None) for row in rows)
+                table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+            for row in rows:
+                table.add_row(*(_cell(row.get(name)) for name in columns))
+            out.print(table)
+
+
+def _member(columns: Mapping[str, str], heading: str) -> str:
+    return next(name for name, one in columns.items() if one == heading)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return say("có", "yes") if value else ""
+    if isinstance(value, str) and len(value) == 32 and value[10:11] == "T":
+        # A record's time to the microsecond is for machines; a person reads the second.
+        return value[:19].replace("T", " ")
+    return str(value)
+
+
+def write_csv(rows: Iterable[Mapping[str, Any]]) -> None:
+    """CSV with a heading of every member, UTF-8; cells that a spreadsheet would run as a formula are defused."""
+    writer: csv.DictWriter[str] | None = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, fieldnames=list(row), extrasaction="ignore")
+            writer.writeheader()
+        writer.writerow({name: _csv_cell(value) for name, value in row.items()})
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}:
+        return "'" + value
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def complain(problem: str, *, then: str = "") -> None:
+    """What went wrong and what to do next, on standard error."""
+    err.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_escaped(problem)}", highlight=False)
+    if then:
+        err.print(f"  → {_escaped(then)}", highlight=False)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", "\\[")
