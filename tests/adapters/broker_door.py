@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiormq
 from aiormq.abc import DeliveredMessage
+from pamqp.commands import Basic
 
 from axis.broker import wire
 from axis.broker.connection import BrokerAddress, Link
@@ -60,6 +61,18 @@ class BrokerDoor:
         await channel.basic_consume(wire.INTAKE_ACK, self._statement)
         self._start(self._offer())
 
+    async def reopen(self) -> None:
+        """After the broker was away: consume again."""
+        await self.stop()
+        await self.open()
+
+    async def stop(self) -> None:
+        """Take and offer nothing until it is opened again."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._link.break_off()
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -81,6 +94,41 @@ class BrokerDoor:
             self.vhost.add_user, name, key.partition(".")[2], write=r"axis\.(submit|ack)", read=f"^{queues}$"
         )
         return station, key, self.vhost.url
+
+    async def drop(self, station: StationId, queue: str, *, kind: str | None, body: bytes) -> None:
+        """Put any message into one of the station's queues."""
+        known = self.axis.stations[station]
+        channel = await self._link.open_channel(confirms=True)
+        await channel.basic_publish(
+            body,
+            exchange=wire.INBOX,
+            routing_key=f"station.{station}.{known.secret}.{queue}",
+            properties=Basic.Properties(message_type=kind, message_id=self._new_id(), delivery_mode=2),
+        )
+        await channel.close()
+
+    async def dead(self) -> list[bytes]:
+        """What was buried, taken out."""
+        channel = await self._link.open_channel()
+        found = []
+        while (message := await channel.basic_get(wire.DEAD, no_ack=True)).body or message.header.body_size:
+            found.append(message.body)
+        await channel.close()
+        return found
+
+    async def limit_intake(self, length: int | None) -> None:
+        """Let the normal intake queue hold so many messages only."""
+        path = "policies/{vhost}/full"
+        if length is None:
+            await asyncio.to_thread(self.vhost.api, "DELETE", path)
+            return
+        definition = {"max-length": length, "overflow": "reject-publish"}
+        await asyncio.to_thread(
+            self.vhost.api,
+            "PUT",
+            path,
+            {"pattern": wire.INTAKE_NORMAL, "definition": definition, "apply-to": "queues"},
+        )
 
     async def suspend(self, station: StationId, *, suspended: bool) -> None:
         """Take the station's rights away, or give them back; its connections are closed."""
@@ -185,6 +233,10 @@ class BrokerDoor:
                         )
                     ]
                 )
+                if self.axis.forget_answers:
+                    self.axis.forget_answers -= 1
+                    await _ack(message)
+                    return
                 await self.publish(
                     OutgoingAnswer(
                         station=station.id,

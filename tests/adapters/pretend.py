@@ -12,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,6 +172,10 @@ class PretendAxis:
         self.speaks = asyncio.Event()
         """While clear, submissions are taken and not answered."""
         self.speaks.set()
+        self.lose_listings: Callable[[], None] | None = None
+        """Called between handing over a listing and answering with it."""
+        self.forget_answers = 0
+        """So many receipts are lost on their way, over AMQP."""
         self.outcome: dict[str, SubmissionState] = {}
         """By message id: what to answer instead of `accepted`."""
         self.forger: SigningKey | None = None
@@ -489,7 +493,11 @@ class PretendAxis:
 
     async def inbox(self, station: Station, *, limit: int, at: datetime) -> Sequence[Consignment]:
         del at
-        return [self.header(one, refs=5_000) for one in self.due(station.id, limit=limit)]
+        found = [self.header(one, refs=5_000) for one in self.due(station.id, limit=limit)]
+        if found and self.lose_listings is not None:
+            lose, self.lose_listings = self.lose_listings, None
+            await asyncio.to_thread(lose)
+        return found
 
     def header(self, parcel: _Parcel, *, refs: int | None = None) -> Consignment:
         pending = [
