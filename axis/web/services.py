@@ -195,7 +195,7 @@ class WebServices:
     log_origin: str
     """Name of the log, as it stands in its checkpoints."""
     log_keys: tuple[str, ...]
-    """The lines of the key list stations pin: `signing.receipts.TrustedKeys.text`."""
+    """Verifier keys of receipts and checkpoints, as C2SP signed notes write them."""
     has_broker: bool = False
     """Whether stations have AMQP queues; `whoami` names them then."""
     figures: Figures | None = None

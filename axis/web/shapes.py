@@ -209,7 +209,7 @@ class Log(_Shape):
     keys: Annotated[
         list[str],
         Field(
-            description="`receipts <key>` or `log <key>`: C2SP verifier keys of receipts and of checkpoints."
+            description="C2SP verifier keys: the one with the log's name signs checkpoints, the others receipts."
         ),
     ]
 

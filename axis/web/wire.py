@@ -323,8 +323,8 @@ class Whoami:
     """Name of the log, as it stands in its checkpoints."""
     log_keys: tuple[str, ...]
     """
-    The lines of a key list, `receipts <key>` or `log <key>`, as `signing.receipts.TrustedKeys` reads it. To be pinned:
-    a station that takes new ones from here whenever it asks trusts whoever answers.
+    Verifier keys as C2SP signed notes write them: the one with the log's name signs checkpoints, the others receipts.
+    To be pinned: a station that takes new ones from here whenever it asks trusts whoever answers.
     """
     max_body_bytes: int
     """Largest body of a submission or of a whole upload."""

@@ -63,7 +63,7 @@ from axis.ledger.uploads import Spool
 from axis.web.services import Figure, WebLimits, WebServices
 from signing.merkle import Tree, leaf_hash, verify_consistency
 from signing.note import Checkpoint, LogProof, SigningKey, sign_note
-from signing.receipts import BatchReceiptSigner, TrustedKeys
+from signing.receipts import BatchReceiptSigner
 
 NOON = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 ORIGIN = "axis.example/log"
@@ -79,6 +79,11 @@ CODES = {
     STRANGER: "000.00.00.H17",
     SUSPENDED: "000.00.00.H57",
 }
+
+_TOLD = frozenset(
+    {EventKind.DELIVERY_ACKNOWLEDGED, EventKind.DELIVERY_WITHDRAWN, EventKind.DELIVERY_ANSWERED}
+)
+"""Events a sender is told of."""
 
 _TAG = re.compile(
     rb'<(document|recall|status) id="([^"]+)" from="([^"]+)" to="([^"]+)"(?: code="([0-9]{2})")?( urgent)?>'
@@ -201,11 +206,6 @@ class MemoryAxis:
             for name in CODES
         }
 
-    @property
-    def trusted(self) -> TrustedKeys:
-        """What a station pins."""
-        return TrustedKeys(receipts=(self._receipt_key.verifier,), log=(self._log_key.verifier,))
-
     def services(self, *, limits: WebLimits | None = None, metrics_token: str | None = None) -> WebServices:
         """Everything the API needs."""
         return WebServices(
@@ -220,7 +220,7 @@ class MemoryAxis:
             ids=self.ids,
             folder=self.folder,
             log_origin=ORIGIN,
-            log_keys=tuple(self.trusted.text.splitlines()),
+            log_keys=(self._receipt_key.verifier.text, self._log_key.verifier.text),
             has_broker=True,
             figures=self,
             metrics_token=metrics_token,
@@ -294,7 +294,7 @@ class MemoryAxis:
             cause = ReasonCode.RECEIVE_NOT_YOUR_ORGAN
         if cause is not None or found is None:
             return await self._conclude(message, digest, document=None, cause=cause)
-        await self.blobs.put([body])
+        await self.blobs.put([body if message.by_digest else message.body])
         return await self._conclude(
             message, digest, document=self._accept(message, digest, len(body), found), cause=None
         )
@@ -586,7 +586,7 @@ class MemoryAxis:
                 by=Actor(station=one.station),
                 document=one.document.key,
                 deliveries=(one.id,),
-                stations=(one.document.station,),
+                stations=(one.document.station,) if kind in _TOLD else (),
                 facts=facts or {},
             )
         )

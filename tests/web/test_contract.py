@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.web.contract import StationContract, World
+from axis.core.model import DeliveryState
+from axis.web import wire
+from tests.web.contract import StationContract, calling, refused_with
 from tests.web.memory import CODES, RECEIVER, SENDER, STRANGER, SUSPENDED, MemoryAxis, key_of
 from tests.web.serving import running
 
@@ -53,6 +55,16 @@ class MemoryWorld:
 
 class TestOverMemory(StationContract):
     @pytest.fixture
-    async def served(self, axis: MemoryAxis) -> AsyncIterator[World]:
+    async def served(self, axis: MemoryAxis) -> AsyncIterator[MemoryWorld]:
         async with running(axis.services()) as server:
             yield MemoryWorld(url=server.url, axis=axis)
+
+    async def test_a_recalled_document_is_not_given_out(self, served: MemoryWorld) -> None:
+        """410, with a code of its own: it was there, and its sender took it back."""
+        async with calling(served, served.sender) as sender, calling(served, served.receiver) as receiver:
+            body = served.document()
+            document = await sender.accepted(body)
+            await sender.accepted(served.recall(body))
+
+            refused_with(await receiver.get(wire.path(wire.PAYLOAD, document)), 410, "deliver.recalled")
+            assert await sender.state(document) == [DeliveryState.WITHDRAWN]

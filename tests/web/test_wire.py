@@ -20,7 +20,7 @@ from axis.web.wire import HTTPCause, HTTPReason, Piece
 _ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    max_leaves=6,
 )
 _RECEIPT = Receipt(
     record="{}",
@@ -107,7 +107,7 @@ def test_every_shape_is_read_as_it_was_written() -> None:
         organs=(wire.Speaks(code="000.00.00.G06", name="Bộ Nội vụ", subtree=True),),
         queues=wire.Queues(urgent="u", inbox="i", receipts="r"),
         log_origin="axis.example/log",
-        log_keys=("log a", "receipts b"),
+        log_keys=("a", "b"),
         max_body_bytes=5,
     )
 

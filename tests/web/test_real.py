@@ -1,0 +1,108 @@
+"""The contract of the HTTP API, on the real desk: signed edXML, judged and recorded on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from axis.core.credentials import hash_of_key, key_of
+from axis.core.model import StationId
+from axis.demo.letters import pdf, status
+from axis.edxml.message import Edoc, StatusCode
+from axis.edxml.writer import AttachmentSource, edoc_bytes
+from axis.ledger.log import SQLLogView
+from axis.ledger.station_view import SQLStationView
+from axis.ledger.store import SQLLedger
+from axis.ledger.uploads import Spool, SQLUploads
+from axis.web.services import WebServices
+from signing.sign import sign
+from tests.flow.conftest import _sqlite_template, ledger, ledger_url, office
+from tests.flow.office import LOG, RECEIPTS, Office
+from tests.flow.town import AT, HANOI, VPCP, a_letter, pen
+from tests.web.contract import StationContract, World
+from tests.web.serving import running
+
+__all__ = ["_sqlite_template", "ledger", "ledger_url", "office"]
+
+
+@cache
+def _key(station: str) -> str:
+    return key_of(StationId(station), randomness=hashlib.sha256(station.encode()).digest())
+
+
+@dataclass
+class OfficeWorld:
+    """Implements `World`: Văn phòng Chính phủ writes to Hà Nội."""
+
+    url: str
+    office: Office
+    letters: dict[bytes, Edoc] = field(default_factory=dict)
+    garbage: int = 0
+
+    sender = _key("vpcp")
+    receiver = _key("ha-noi")
+    stranger = _key("bo-nv")
+    suspended = _key("tam-dung")
+
+    def document(self, *, is_urgent: bool = False, size: int = 0) -> bytes:
+        letter = a_letter(len(self.letters) + 1, receivers=(HANOI,), priority=int(is_urgent))
+        body = self._signed(letter, size)
+        self.letters[body] = letter
+        return body
+
+    def _signed(self, letter: Edoc, size: int = 0) -> bytes:
+        words = f"{letter.code.written} {letter.sender.organ_id}"
+        # Behind its end a PDF may hold anything: what makes it large is not what is tested.
+        file = AttachmentSource(
+            content_id="c0", name="a.pdf", content_type="application/pdf", source=pdf(words) + bytes(size)
+        )
+        hand = pen(VPCP)
+        return sign(
+            edoc_bytes(letter, attachments=(file,)), signer=hand.signer, chain=hand.chain, signing_time=AT
+        )
+
+    def unacceptable(self) -> bytes:
+        self.garbage += 1
+        return f"no edXML, number {self.garbage}".encode()
+
+    def status(self, document: bytes, code: str) -> bytes:
+        return status(StatusCode(int(code)), sender=HANOI, answered=self.letters[document], at=AT)
+
+    def name(self, document: bytes) -> str:
+        return self.letters[document].document_id
+
+    async def number(self) -> None:
+        while await self.office.sequencer.turn():
+            pass
+        await self.office.sequencer.sign_head()
+
+
+class TestOnTheRealDesk(StationContract):
+    @pytest.fixture
+    async def served(self, office: Office, ledger: SQLLedger, tmp_path: Path) -> AsyncIterator[World]:
+        async with ledger.transaction() as tx:
+            for station in office.country.directory.stations.values():
+                await tx.keep_secrets(
+                    station.id, secret=station.secret, key_hash=hash_of_key(_key(station.id))
+                )
+        services = WebServices(
+            desk=office.desk,
+            keys=SQLStationView(ledger),
+            log=SQLLogView(ledger),
+            payloads=office.blobs,
+            uploads=SQLUploads(ledger, clock=office.clock),
+            spool=Spool(tmp_path / "uploads"),
+            directories=office.country,
+            clock=office.clock,
+            ids=office.ids,
+            folder=tmp_path / "bodies",
+            log_origin=LOG.verifier.name,
+            log_keys=(RECEIPTS.verifier.text, LOG.verifier.text),
+        )
+        async with running(services) as server:
+            yield OfficeWorld(url=server.url, office=office)
