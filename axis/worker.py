@@ -29,7 +29,7 @@ from axis.core.retry import DELIVERIES, Backoff
 from axis.settings import Settings
 from axis.web.app import create_app
 from axis.web.server import TLS, serve
-from axis.web.services import WebServices
+from axis.web.services import WebLimits, WebServices
 
 log = structlog.get_logger(__name__)
 
@@ -136,6 +136,7 @@ def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
         log_keys=(axis.keys.receipts.verifier.text, axis.keys.log.verifier.text),
         has_broker=has_broker,
         metrics_token=settings.metrics_token.reveal() if settings.metrics_token is not None else None,
+        limits=WebLimits(body_bytes=settings.max_message_bytes),
     )
 
 
