@@ -18,13 +18,12 @@ document handed out twice. Runs in one event loop. `adapters.sync` is the same f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal, Self, TypeVar, overload
+from typing import Any, Final, Literal, Self, TypeVar, overload
 from urllib.parse import urlsplit
 
 import structlog
@@ -40,7 +39,7 @@ from adapters.errors import (
     StationError,
 )
 from adapters.inbox import Inbox
-from adapters.line import Feed, Line
+from adapters.line import Line
 from adapters.machine import SystemClock, SystemIds
 from adapters.mailbox import Mailbox
 from adapters.memory import Memory, write_whole
@@ -49,6 +48,7 @@ from adapters.over_http import HTTPLimits, OverHTTP
 from adapters.package import Package, read_source
 from adapters.pauses import Pauses
 from adapters.proof import prove_answer, prove_receipt, prove_report
+from adapters.reader import Reader, Source
 from adapters.witness import Witness
 from axis.broker.wire import STATION_ID
 from axis.core.events import Event, read_record
@@ -86,6 +86,7 @@ from signing.receipts import TrustedKeys, VerifiedReceipt
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
+_Raw = TypeVar("_Raw")
 
 WINDOW: Final = 8
 """Documents under way at a time. What a caller holds longer than the broker's patience (30 minutes) comes again."""
@@ -208,7 +209,6 @@ class Station:
         self._clock: Clock = clock or SystemClock()
         self._ids: Ids = ids or SystemIds()
         self._opened: _Opened | None = None
-        self._is_reading: set[str] = set()
         self.alarm: HistoryRewritten | None = None
         """The last alarm about the log, or None."""
 
@@ -287,6 +287,8 @@ class Station:
             await asyncio.gather(opened.watching, return_exceptions=True)
         if opened.inbox is not None:
             await opened.inbox.aclose()
+        for reader in list(opened.readers.values()):
+            await reader.aclose()
         await opened.line.close()
         await asyncio.to_thread(opened.memory.close)
 
@@ -382,24 +384,22 @@ class Station:
         if self._trusted is not None:
             prove_answer(answer, keys=self._trusted)
 
-    async def receipts(self) -> AsyncGenerator[Answer, None]:
+    def receipts(self) -> Reader[Answer]:
         """
         Answers no call waits for: of `submit(wait=False)`, and what arrived after a call had given up or crashed.
 
-        One reader at a time. An answer counts as read when the next one is asked for. What is decided after a hold
-        comes out of `events()`.
+        `async with station.receipts() as receipts`: one reader at a time. An answer counts as read when the next one is
+        asked for. What is decided after a hold comes out of `events()`.
         """
-        receipts = self._open_one().receipts
-        with self._reading("receipts"):
-            while True:
-                letter = await receipts.first()
-                answer = _read_letter(letter)
-                if answer is not None:
-                    if self._trusted is not None:
-                        prove_answer(answer, keys=self._trusted)
-                    await self._keep(answer)
-                    yield answer
-                await receipts.forget_first()
+        return self._reader("receipts", self._open_one().receipts, self._read_receipt)
+
+    async def _read_receipt(self, letter: bytes) -> Answer | None:
+        answer = _read_letter(letter)
+        if answer is not None:
+            if self._trusted is not None:
+                prove_answer(answer, keys=self._trusted)
+            await self._keep(answer)
+        return answer
 
     async def answer_to(
         self,
@@ -537,18 +537,14 @@ class Station:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
-    async def events(self) -> AsyncGenerator[Told, None]:
+    def events(self) -> Reader[Told]:
         """
         Later events of the station's documents, in the order of the log: taken, failed, withdrawn, returned, value judged.
 
-        Goes on where the last reading ended, also after a crash; an event counts as read when the next one is asked for.
-        One reader at a time.
+        `async with station.events() as events`: one reader at a time. Goes on where the last reading ended, also after a
+        crash; an event counts as read when the next one is asked for.
         """
-        feed: Feed = self._open_one().line.feed()
-        with self._reading("events"):
-            while True:
-                yield _told(await feed.first())
-                await feed.forget_first()
+        return self._reader("events", self._open_one().line.feed(), _told)
 
     async def where_is(
         self, document: DocumentKey | str, *, within: float | None = ASK_SECONDS
@@ -636,15 +632,16 @@ class Station:
                 _log.debug("station.again", cause=str(error), pause_s=round(pause, 1))
                 await asyncio.sleep(pause)
 
-    @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[None]:
-        if name in self._is_reading:
+    def _reader(
+        self, name: str, source: Source[_Raw], read: Callable[[_Raw], Awaitable[_Result | None]]
+    ) -> Reader[_Result]:
+        """The one reader of this name, until it is closed."""
+        readers = self._open_one().readers
+        if name in readers:
             raise NotPossible(f"somebody is reading the {name} already")
-        self._is_reading.add(name)
-        try:
-            yield
-        finally:
-            self._is_reading.discard(name)
+        reader = Reader(source, read=read, release=lambda: readers.pop(name, None))
+        readers[name] = reader
+        return reader
 
 
 @dataclass(slots=True, kw_only=True)
@@ -657,6 +654,7 @@ class _Opened:
     witness: Witness
     watching: asyncio.Task[None] | None = None
     inbox: Inbox | None = None
+    readers: dict[str, Reader[Any]] = field(default_factory=dict)
 
 
 def _check_address(url: str, *, unsafe_without_tls: bool) -> None:
@@ -690,7 +688,7 @@ def _read_letter(letter: bytes) -> Answer | None:
         return None
 
 
-def _told(entry: FeedEntry) -> Told:
+async def _told(entry: FeedEntry) -> Told:
     try:
         event: Event | None = read_record(entry.record.encode())
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -16,12 +16,13 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 from adapters.document import Document, Report
 from adapters.errors import Closed, NotAnswered
+from adapters.reader import Reader
 from adapters.station import ASK_SECONDS, SUBMIT_SECONDS, WINDOW, Credentials, Station, Told
 from axis.core.exchange import Answer, Consignment, Notice, Receipt, Whereabouts
 from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
@@ -202,12 +203,12 @@ class SyncStation:
     def events(self, *, within: float | None = None) -> Iterator[Told]:
         """Later events. Ends after `within` seconds without one; None: never by itself."""
         loop, station = self._both()
-        return loop.iterate(station.events(), within=within)
+        return loop.iterate(loop.call(station.events), within=within)
 
     def receipts(self, *, within: float | None = None) -> Iterator[Answer]:
         """Answers no call waits for. Ends after `within` seconds without one; None: never by itself."""
         loop, station = self._both()
-        return loop.iterate(station.receipts(), within=within)
+        return loop.iterate(loop.call(station.receipts), within=within)
 
     def send_status(
         self, status: Status, *, message_id: str | None = None, within: float | None = SUBMIT_SECONDS
@@ -331,14 +332,14 @@ class _Loop:
 
         return self.run(calling())
 
-    def iterate(self, items: AsyncGenerator[_Result, None], *, within: float | None) -> Iterator[_Result]:
+    def iterate(self, items: Reader[_Result], *, within: float | None) -> Iterator[_Result]:
         """The items, one by one."""
         try:
             while (item := self.run(_next(items, within))) is not None:
                 yield item
         finally:
             if not self.is_stopped:
-                self.run(_close(items))
+                self.run(items.aclose())
 
     def stop(self) -> None:
         """End the thread; what still runs in the loop is cancelled."""
@@ -349,10 +350,6 @@ class _Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-
-async def _close(items: AsyncGenerator[Any, None]) -> None:
-    await items.aclose()
 
 
 async def _cancel_all() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -244,11 +243,11 @@ class StationContract:
         """`wait=False` returns when the document is safe; its answer is read later, also by the next process."""
         async with world.connect(state=tmp_path / "state") as station:
             handed = await station.submit(package(), wait=False)
-            async with aclosing(station.receipts()) as receipts:
+            async with station.receipts() as receipts:
                 answer = await first(receipts)
         async with (
             world.connect(state=tmp_path / "state", trusted=world.trusted) as station,
-            aclosing(station.receipts()) as receipts,
+            station.receipts() as receipts,
         ):
             again = await first(receipts)
 
@@ -671,9 +670,9 @@ class StationContract:
         """In order; read to the end of each; the one under way comes again."""
         records = [await world.tell(EventKind.DELIVERY_FETCHED) for _ in range(4)]
 
-        async with world.connect(state=tmp_path) as station, aclosing(station.events()) as events:
+        async with world.connect(state=tmp_path) as station, station.events() as events:
             begun = [(await first(events)).record for _ in range(2)]
-        async with world.connect(state=tmp_path) as station, aclosing(station.events()) as events:
+        async with world.connect(state=tmp_path) as station, station.events() as events:
             rest = [(await first(events)).record for _ in range(3)]
             later = await world.tell(EventKind.DOCUMENT_VALUED)
             told = await first(events)
@@ -682,12 +681,33 @@ class StationContract:
         assert records[1:] == rest
         assert (later, EventKind.DOCUMENT_VALUED) == (told.record, told.event and told.event.kind)
 
+    async def test_giving_up_waiting_for_an_event_loses_none(self, world: World) -> None:
+        """A reader with a time limit goes on reading afterwards, and each event comes once."""
+        records = [await world.tell(EventKind.DELIVERY_FETCHED) for _ in range(10)]
+        read: list[str] = []
+
+        async with world.connect() as station, station.events() as events:
+            pause = 0.001
+            async with asyncio.timeout(60):
+                while len(read) < len(records):
+                    waiting = asyncio.ensure_future(anext(events))
+                    await asyncio.wait({waiting}, timeout=pause)
+                    pause *= 1.3
+                    waiting.cancel()
+                    await asyncio.wait({waiting})
+                    if not waiting.cancelled() and waiting.exception() is None:
+                        read.append(waiting.result().record)
+            with pytest.raises(NotPossible):
+                station.events()
+
+        assert records == read
+
     async def test_events_do_not_wait_behind_submissions_nor_these_behind_events(self, world: World) -> None:
         """A caller that submits while it reads events is answered, however many events wait."""
         for _ in range(150):
             await world.tell(EventKind.DELIVERY_FETCHED)
 
-        async with world.connect() as station, aclosing(station.events()) as events:
+        async with world.connect() as station, station.events() as events:
             await first(events)
             answer = await station.submit(package(), within=20)
 
@@ -709,7 +729,7 @@ class StationContract:
                     await station.submit(package())
                 with pytest.raises(NotAllowed):
                     await anext(station.receive())
-                async with aclosing(station.events()) as events:
+                async with station.events() as events:
                     with pytest.raises(NotAllowed):
                         await anext(events)
 
@@ -736,13 +756,14 @@ class StationContract:
         await station.open()
         await station.submit(package())
         inbox = station.receive()
-        receiving = asyncio.ensure_future(anext(inbox, None))
+        events, receipts = station.events(), station.receipts()
+        waiting = [asyncio.ensure_future(anext(one, None)) for one in (inbox, events, receipts)]
         await asyncio.sleep(0.2)
 
         async with asyncio.timeout(10):
             await station.close()
-            last = await receiving
+            last = await asyncio.gather(*waiting)
 
-        assert last is None
+        assert last == [None] * 3
         with pytest.raises(Closed):
             await station.submit(package())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,7 +119,7 @@ async def test_events_that_come_twice_or_out_of_order_are_read_once(world: AMQPW
     for position in (0, 2, 1, 2, 3, 0, 3):
         await world.door.push(station_id, numbers[position])
 
-    async with world.connect() as station, aclosing(station.events()) as events:
+    async with world.connect() as station, station.events() as events:
         found = [(await first(events)).index for _ in range(4)]
         await world.tell(EventKind.DOCUMENT_VALUED)
         last = world.axis.told(station_id)[-1].index
@@ -137,7 +136,7 @@ async def test_answers_to_nobody_do_not_pile_up(world: AMQPWorld, tmp_path: Path
 
     async with world.connect(state=tmp_path) as station:
         answers = [await station.submit(package(number), within=30) for number in range(5)]
-        async with aclosing(station.events()) as events:
+        async with station.events() as events:
             found = [(await first(events)).record for _ in range(400)]
 
     assert {SubmissionState.ACCEPTED} == {one.state for one in answers}
