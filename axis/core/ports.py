@@ -466,7 +466,7 @@ class Outbox(Protocol):
         ...
 
     async def stations_unpushed(self) -> Sequence[StationId]:
-        """Stations with such events."""
+        """Active stations that take their documents over AMQP and have such events."""
         ...
 
     async def pushed(self, station: StationId, *, index: int) -> None:
@@ -508,12 +508,14 @@ class StationView(Protocol):
         ...
 
     async def report(self, station: StationId, document: DocumentKey) -> tuple[bytes, str]:
-        """Verification report and the JSON of its receipt."""
+        """Verification report and the JSON of its receipt; raises what `payload_of` does."""
         ...
 
     async def where_is(self, station: StationId, document: str) -> Whereabouts:
         """
         Where a document of the station stands, named by the axis's id or by `DocumentId`, over all its receivers.
+
+        What is held has no document yet: it goes by the id of its submission, or by its `DocumentId`.
 
         Raises:
             Ambiguous: the DocumentId fits several of its documents.

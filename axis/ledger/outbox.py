@@ -8,14 +8,15 @@ writer at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.directory import Station
-from axis.core.events import Event, read_record
 from axis.core.exchange import DeliveryRef, FeedEntry, Notice
 from axis.core.ids import year_of
 from axis.core.model import (
@@ -27,7 +28,6 @@ from axis.core.model import (
     Lane,
     StationId,
     StationState,
-    SubmissionId,
     SubmissionState,
     micros,
 )
@@ -38,6 +38,7 @@ from axis.ledger.store import (
     SQLLedger,
     SQLTransaction,
     consignment_row,
+    document_row,
     rows_by_id,
     submission_row,
 )
@@ -56,6 +57,15 @@ def _is_free(at: int) -> ColumnElement[bool]:
     )
 
 
+def _finds_one(query: Select[Any], *order: ColumnElement[Any]) -> ColumnElement[bool]:
+    """
+    Whether the query finds a row of the station at hand: one probe of an index for each, however much there is.
+
+    EXISTS says the same, but PostgreSQL may answer it for all stations at once, by reading the whole backlog.
+    """
+    return query.order_by(*order).limit(1).correlate(t.station).scalar_subquery().is_not(None)
+
+
 class SQLOutbox:
     """Implements `axis.core.ports.Outbox`."""
 
@@ -66,20 +76,20 @@ class SQLOutbox:
 
     async def stations_due(self, *, at: datetime) -> Sequence[StationId]:
         """See the port."""
-        # One probe of the index per station, however much waits for it.
-        waiting = exists().where(t.consignment.c.station_id == t.station.c.id, _is_free(micros(at)))
-        return await self._stations(waiting)
+        table = t.consignment.c
+        waiting = select(table.id).where(table.station_id == t.station.c.id, _is_free(micros(at)))
+        return await self._stations(_finds_one(waiting, table.lane, table.id))
 
     async def stations_unfinished(self, *, before: datetime) -> Sequence[StationId]:
         """See the port."""
         table = t.consignment.c
-        out = exists().where(
+        out = select(table.id).where(
             table.station_id == t.station.c.id, table.state.in_(_OUT), table.state_at < micros(before)
         )
-        return await self._stations(out)
+        return await self._stations(_finds_one(out, table.state, table.lane, table.id))
 
-    async def _stations(self, condition: ColumnElement[bool]) -> Sequence[StationId]:
-        query = select(t.station.c.id).where(condition).order_by(t.station.c.id)
+    async def _stations(self, *conditions: ColumnElement[bool]) -> Sequence[StationId]:
+        query = select(t.station.c.id).where(*conditions).order_by(t.station.c.id)
         async with self._ledger.reading() as connection:
             return [StationId(one) for one in (await connection.execute(query)).scalars()]
 
@@ -88,7 +98,14 @@ class SQLOutbox:
     ) -> Sequence[ConsignmentId]:
         """See the port."""
         now = micros(at)
+        if not await self._has_any(station.id, now=now):
+            # Nearly every look finds nothing: it must not cost SQLite's one writer.
+            return ()
         async with self._ledger.transaction() as tx:
+            if tx.connection.dialect.name == "postgresql":
+                # One lease of a station at a time: two that count together would fill its window twice.
+                line = select(t.station.c.id).where(t.station.c.id == station.id)
+                await tx.connection.execute(line.with_for_update(key_share=True))
             room = min(limit, station.window - await self._in_hand(tx, station.id, now=now))
             taken: list[ConsignmentId] = []
             for lane in (Lane.URGENT, Lane.NORMAL):
@@ -97,15 +114,28 @@ class SQLOutbox:
             await tx.pace(taken, due_at=None, lease_until=until)
         return taken
 
+    async def _has_any(self, station: StationId, *, now: int) -> bool:
+        table = t.consignment.c
+        # In the order of the index: without one, PostgreSQL may read the whole table for a station that has little.
+        query = (
+            select(table.id)
+            .where(table.station_id == station, _is_free(now))
+            .order_by(table.lane, table.id)
+            .limit(1)
+        )
+        async with self._ledger.reading() as connection:
+            return (await connection.execute(query)).first() is not None
+
     async def _in_hand(self, tx: SQLTransaction, station: StationId, *, now: int) -> int:
         """Consignments in the station's queue, fetched, or on their way into it."""
         table = t.consignment.c
         out = select(func.count()).where(table.station_id == station, table.state.in_(_OUT))
+        # "Not anything else" instead of "waiting": PostgreSQL would look through all that waits for the few leased.
         leased = select(func.count()).where(
-            table.station_id == station, table.lease_until > now, table.state == "waiting"
+            table.station_id == station, table.lease_until > now, table.state.not_in((*_OUT, "closed"))
         )
-        counts = [(await tx.connection.execute(query)).scalar_one() for query in (out, leased)]
-        return sum(counts)
+        both = select(out.scalar_subquery() + leased.scalar_subquery())
+        return int((await tx.connection.execute(both)).scalar_one())
 
     async def _take(
         self, tx: SQLTransaction, station: StationId, lane: Lane, *, now: int, most: int
@@ -126,43 +156,7 @@ class SQLOutbox:
         if not ids:
             return ()
         async with self._ledger.reading() as connection:
-            tx = SQLTransaction(connection)
-            consignments = {
-                row.id: consignment_row(row) for row in await rows_by_id(connection, t.consignment, ids)
-            }
-            documents = await tx.documents(sorted({one.document for one in consignments.values()}))
-            notices = await self._notices(tx, list(documents.values()))
-            refs_of: dict[str, list[DeliveryRef]] = {}
-            totals: dict[str, int] = {}
-            for chunk in _chunks(sorted(consignments)):
-                table = t.delivery.c
-                query = (
-                    select(table.id, table.consignment_id, table.code)
-                    .where(table.consignment_id.in_(chunk), table.state.in_(_PENDING))
-                    .order_by(table.id)
-                )
-                for row in await connection.execute(query):
-                    totals[row.consignment_id] = totals.get(row.consignment_id, 0) + 1
-                    named = refs_of.setdefault(row.consignment_id, [])
-                    if len(named) < refs:
-                        named.append(DeliveryRef(delivery=DeliveryId(row.id), code=row.code))
-        return [
-            Ready(
-                row=consignments[one],
-                document=documents[consignments[one].document],
-                deliveries=tuple(refs_of.get(one, ())),
-                deliveries_total=totals.get(one, 0),
-                notices=notices[consignments[one].document],
-            )
-            for one in ids
-            if one in consignments
-        ]
-
-    async def _notices(
-        self, tx: SQLTransaction, documents: Sequence[DocumentRow]
-    ) -> dict[DocumentKey, tuple[Notice, ...]]:
-        accepted = await acceptances(tx, documents)
-        return {one.id: notices_of(accepted[one.submission]) for one in documents}
+            return await read_ready(connection, ids, refs=refs)
 
     async def unfinished(
         self, station: StationId, *, before: datetime, limit: int
@@ -172,7 +166,7 @@ class SQLOutbox:
         query = (
             select(table.id)
             .where(table.station_id == station, table.state.in_(_OUT), table.state_at < micros(before))
-            .order_by(table.id)
+            .order_by(table.state_at, table.id)
             .limit(limit)
         )
         async with self._ledger.reading() as connection:
@@ -186,18 +180,20 @@ class SQLOutbox:
         query = (
             select(table)
             .where(table.c.state == SubmissionState.HELD.value, table.c.next_try_at <= micros(at))
-            .order_by(table.c.next_try_at, table.c.id)
+            # What names a held document waits behind it, so the older one is tried first.
+            .order_by(table.c.received_at, table.c.id)
             .limit(limit)
         )
         async with self._ledger.transaction() as tx:
             if tx.connection.dialect.name == "postgresql":
                 query = query.with_for_update(skip_locked=True)
             rows = [submission_row(row) for row in await tx.connection.execute(query)]
-            for row in rows:
+            if rows:
                 await tx.connection.execute(
                     update(table)
-                    .where(table.c.year == year_of(row.id), table.c.id == row.id)
-                    .values(next_try_at=micros(until))
+                    .where(table.c.year == bindparam("in_year"), table.c.id == bindparam("this_id"))
+                    .values(next_try_at=micros(until)),
+                    [{"in_year": year_of(row.id), "this_id": row.id} for row in rows],
                 )
         return rows
 
@@ -206,12 +202,13 @@ class SQLOutbox:
     async def stations_unpushed(self) -> Sequence[StationId]:
         """See the port."""
         table = t.feed.c
+        unpushed = select(table.idx).where(
+            table.station_id == t.station.c.id, table.idx > t.station.c.feed_cursor
+        )
         return await self._stations(
-            and_(
-                t.station.c.channel == Channel.AMQP.value,
-                t.station.c.state == StationState.ACTIVE.value,
-                exists().where(table.station_id == t.station.c.id, table.idx > t.station.c.feed_cursor),
-            )
+            t.station.c.channel == Channel.AMQP.value,
+            t.station.c.state == StationState.ACTIVE.value,
+            _finds_one(unpushed, table.idx),
         )
 
     async def unpushed(
@@ -223,7 +220,7 @@ class SQLOutbox:
             after = (await connection.execute(cursor)).scalar()
             if after is None:
                 return ()
-            return await feed_entries(SQLTransaction(connection), station, after=after, limit=limit)
+            return await feed_entries(connection, station, after=after, limit=limit)
 
     async def pushed(self, station: StationId, *, index: int) -> None:
         """See the port."""
@@ -237,16 +234,47 @@ class SQLOutbox:
             )
 
 
+async def read_ready(
+    connection: AsyncConnection, ids: Sequence[ConsignmentId], *, refs: int
+) -> Sequence[Ready]:
+    """The consignments in the order given, each with its first `refs` pending deliveries."""
+    consignments = {row.id: consignment_row(row) for row in await rows_by_id(connection, t.consignment, ids)}
+    documents = {
+        row.id: document_row(row)
+        for row in await rows_by_id(connection, t.document, {one.document for one in consignments.values()})
+    }
+    notices = await _notices_of(connection, documents.values())
+    refs_of: dict[str, list[DeliveryRef]] = {}
+    totals: dict[str, int] = {}
+    for chunk in _chunks(sorted(consignments)):
+        for row in await connection.execute(_first_pending(chunk, most=refs)):
+            totals[row.consignment_id] = row.total
+            refs_of.setdefault(row.consignment_id, []).append(
+                DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
+            )
+    return [
+        Ready(
+            row=consignments[one],
+            document=documents[consignments[one].document],
+            deliveries=tuple(refs_of.get(one, ())[:refs]),
+            deliveries_total=totals.get(one, 0),
+            notices=notices[consignments[one].document],
+        )
+        for one in ids
+        if one in consignments
+    ]
+
+
 async def feed_entries(
-    tx: SQLTransaction, station: StationId, *, after: int, limit: int
+    connection: AsyncConnection, station: StationId, *, after: int, limit: int
 ) -> list[tuple[FeedEntry, DocumentKey | None]]:
     """Events the station is told of, behind leaf `after`, in the order of the log."""
     table = t.feed.c
     query = (
         select(t.feed).where(table.station_id == station, table.idx > after).order_by(table.idx).limit(limit)
     )
-    rows = (await tx.connection.execute(query)).all()
-    events = {row.id: row for row in await rows_by_id(tx.connection, t.event, [row.event_id for row in rows])}
+    rows = (await connection.execute(query)).all()
+    events = {row.id: row for row in await rows_by_id(connection, t.event, [row.event_id for row in rows])}
     return [
         (
             FeedEntry(index=row.idx, record=bytes(events[row.event_id].record).decode()),
@@ -256,24 +284,41 @@ async def feed_entries(
     ]
 
 
-async def acceptances(tx: SQLTransaction, documents: Sequence[DocumentRow]) -> dict[SubmissionId, Event]:
-    """The events that accepted these documents, by submission."""
-    submissions: list[Row[Any]] = await rows_by_id(
-        tx.connection, t.submission, [one.submission for one in documents]
+def _first_pending(consignments: Sequence[str], *, most: int) -> Select[Any]:
+    """The first pending deliveries of each consignment, and with every one how many its consignment has."""
+    table = t.delivery.c
+    numbered = (
+        select(
+            table.id,
+            table.consignment_id,
+            table.code,
+            func.row_number().over(partition_by=table.consignment_id, order_by=table.id).label("place"),
+            func.count().over(partition_by=table.consignment_id).label("total"),
+        )
+        .where(table.consignment_id.in_(consignments), table.state.in_(_PENDING))
+        .subquery()
     )
+    # Of one that is to show none, the first is read all the same, for the total.
+    return select(numbered).where(numbered.c.place <= max(most, 1)).order_by(numbered.c.id)
+
+
+async def _notices_of(
+    connection: AsyncConnection, documents: Iterable[DocumentRow]
+) -> dict[DocumentKey, tuple[Notice, ...]]:
+    """Warnings recorded with the acceptance of each document."""
+    accepted = list(documents)
+    submissions = await rows_by_id(connection, t.submission, [one.submission for one in accepted])
     event_of = {row.id: row.event_id for row in submissions}
-    events = await rows_by_id(tx.connection, t.event, sorted(event_of.values()))
-    records = {row.id: read_record(bytes(row.record)) for row in events}
-    return {SubmissionId(one): records[event] for one, event in event_of.items()}
-
-
-def notices_of(accepted: Event) -> tuple[Notice, ...]:
-    """Warnings recorded with an acceptance."""
-    facts: Any = accepted.facts
-    return tuple(
-        Notice(code=one["code"], path=one["path"], vi=one["vi"], en=one["en"])
-        for one in facts.get("notices", ())
-    )
+    events = await rows_by_id(connection, t.event, event_of.values())
+    # Read for this one member: `axis ledger check` is who asks whether a record is what it says.
+    said = {row.id: json.loads(row.record)["facts"].get("notices", ()) for row in events}
+    return {
+        one.id: tuple(
+            Notice(code=each["code"], path=each["path"], vi=each["vi"], en=each["en"])
+            for each in said[event_of[one.submission]]
+        )
+        for one in accepted
+    }
 
 
 def _chunks(values: Sequence[str]) -> list[Sequence[str]]:

@@ -7,18 +7,17 @@ Every query names the station. What does not exist and what is another's end in 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import Ambiguous, NotFound, Withdrawn
 from axis.core.events import Event, read_record
-from axis.core.exchange import DeliveryLine, DeliveryRef, FeedEntry, Whereabouts
+from axis.core.exchange import DeliveryLine, FeedEntry, Whereabouts
 from axis.core.ids import is_id, year_of
 from axis.core.model import (
-    PENDING,
-    DeliveryId,
+    BusinessType,
+    ConsignmentId,
     DeliveryState,
     DocumentKey,
     Kind,
@@ -27,20 +26,17 @@ from axis.core.model import (
     SubmissionState,
 )
 from axis.core.ports import Ready
-from axis.core.rows import DeliveryRow, DocumentRow
+from axis.core.rows import DocumentRow
 from axis.ledger import tables as t
-from axis.ledger.outbox import acceptances, feed_entries, notices_of
+from axis.ledger.outbox import feed_entries, read_ready
 from axis.ledger.search import INDEXED
 from axis.ledger.store import (
     SQLLedger,
-    SQLTransaction,
-    consignment_row,
     delivery_row,
     document_row,
     rows_by_id,
 )
 
-_PENDING = tuple(sorted(state.value for state in PENDING))
 _MOST_CANDIDATES = 20
 
 
@@ -61,58 +57,27 @@ class SQLStationView:
         """See the port."""
         table = t.consignment.c
         newest = (
-            select(t.consignment)
+            select(table.id)
             .where(table.document_key == document, table.station_id == station)
             .order_by(table.id.desc())
             .limit(1)
         )
         async with self._ledger.reading() as connection:
-            tx = SQLTransaction(connection)
-            row = (await connection.execute(newest)).one_or_none()
-            if row is None:
-                raise NotFound("document", document)
-            found = (await tx.documents([document]))[document]
-            pending = and_(t.delivery.c.consignment_id == row.id, t.delivery.c.state.in_(_PENDING))
-            named = (
-                select(t.delivery.c.id, t.delivery.c.code)
-                .where(pending)
-                .order_by(t.delivery.c.id)
-                .limit(refs)
-            )
-            deliveries = tuple(
-                DeliveryRef(delivery=DeliveryId(one.id), code=one.code)
-                for one in await connection.execute(named)
-            )
-            total = (
-                await connection.execute(select(func.count()).select_from(t.delivery).where(pending))
-            ).scalar_one()
-            accepted = await acceptances(tx, [found])
-        return Ready(
-            row=consignment_row(row),
-            document=found,
-            deliveries=deliveries,
-            deliveries_total=total,
-            notices=notices_of(accepted[found.submission]),
-        )
+            found = (await connection.execute(newest)).scalar() if is_id(document) else None
+            if found is None:
+                raise NotFound("document", document[:64])
+            return (await read_ready(connection, [ConsignmentId(found)], refs=refs))[0]
 
     async def payload_of(self, station: StationId, document: DocumentKey) -> DocumentRow:
         """See the port."""
         async with self._ledger.reading() as connection:
-            found = await self._document(connection, document)
-            mine = await self._mine(connection, station, document)
-        if found.station == station or any(one.state is not DeliveryState.WITHDRAWN for one in mine):
-            return found
-        if mine:
-            raise Withdrawn(document)
-        raise NotFound("document", document)
+            return await _visible(connection, station, document)
 
     async def report(self, station: StationId, document: DocumentKey) -> tuple[bytes, str]:
-        """See the port."""
+        """See the port; what was withdrawn before the station took it is `Withdrawn`, like the payload."""
         table = t.report.c
         async with self._ledger.reading() as connection:
-            found = await self._document(connection, document)
-            if found.station != station and not await self._mine(connection, station, document):
-                raise NotFound("document", document)
+            await _visible(connection, station, document)
             query = select(table.body, table.signature).where(
                 table.year == year_of(document), table.document_key == document
             )
@@ -122,17 +87,16 @@ class SQLStationView:
         return bytes(row.body), row.signature
 
     async def where_is(self, station: StationId, document: str) -> Whereabouts:
-        """See the port."""
+        """
+        See the port. Supplementary sendings count to the first one. A DocumentId that recalls or updates have too
+        means the document they act on. What is held has no document yet: it goes by the id of its submission.
+        """
         async with self._ledger.reading() as connection:
-            root = await self._named(connection, station, document)
-            lines = (
-                select(t.delivery)
-                .join(
-                    t.document,
-                    and_(t.document.c.id == t.delivery.c.document_key, t.document.c.root == root.root),
-                )
-                .order_by(t.delivery.c.id)
-            )
+            root = await _root_named(connection, station, document)
+            if root is None:
+                return await _held(connection, station, document)
+            parts = select(t.document.c.id).where(t.document.c.root == root.root)
+            lines = select(t.delivery).where(t.delivery.c.document_key.in_(parts)).order_by(t.delivery.c.id)
             deliveries = [delivery_row(row) for row in await connection.execute(lines)]
         return Whereabouts(
             document=root.id,
@@ -156,71 +120,101 @@ class SQLStationView:
         self, station: StationId, *, submission: SubmissionId | None, message_id: str | None
     ) -> Event:
         """See the port."""
-        table = t.submission.c
-        query: Select[Any] = select(table.event_id).where(table.station_id == station)
-        if submission is not None:
-            if not is_id(submission):
-                raise NotFound("submission", submission[:64])
-            query = query.where(table.year == year_of(submission), table.id == submission)
-        elif message_id is not None:
-            answered = t.answered_message.c
-            query = query.join(t.answered_message, answered.submission_id == table.id).where(
-                answered.station_id == station, answered.message_id == message_id
-            )
-        else:
-            raise NotFound("submission", "")
-        query = query.order_by(table.id.desc()).limit(1)
+        named = submission or message_id or ""
+        table = t.answered_message.c
         async with self._ledger.reading() as connection:
-            event = (await connection.execute(query)).scalar()
-            if event is None:
-                raise NotFound("submission", submission or message_id or "")
-            row = (await rows_by_id(connection, t.event, [event]))[0]
-        return read_record(bytes(row.record))
+            wanted: list[str] = [submission] if submission is not None else []
+            if submission is None and message_id is not None and _can_be_stored(message_id):
+                query = select(table.submission_id).where(
+                    table.station_id == station, table.message_id == message_id
+                )
+                wanted = list((await connection.execute(query)).scalars())
+            rows = [
+                row for row in await rows_by_id(connection, t.submission, wanted) if row.station_id == station
+            ]
+            if not rows:
+                raise NotFound("submission", named[:64])
+            newest = max(rows, key=lambda row: str(row.id))
+            [event] = await rows_by_id(connection, t.event, [newest.event_id])
+        return read_record(bytes(event.record))
 
     async def feed(self, station: StationId, *, after: int, limit: int) -> Sequence[FeedEntry]:
         """See the port."""
         async with self._ledger.reading() as connection:
-            found = await feed_entries(SQLTransaction(connection), station, after=after, limit=limit)
+            found = await feed_entries(connection, station, after=after, limit=limit)
         return [entry for entry, _ in found]
 
-    # --- whose is it ----------------------------------------------------------------------------------------------
 
-    async def _document(self, connection: AsyncConnection, document: DocumentKey) -> DocumentRow:
-        found = await rows_by_id(connection, t.document, [document]) if is_id(document) else []
-        if not found:
-            raise NotFound("document", document[:64])
-        return document_row(found[0])
+# --- whose is it --------------------------------------------------------------------------------------------------
 
-    async def _mine(
-        self, connection: AsyncConnection, station: StationId, document: DocumentKey
-    ) -> list[DeliveryRow]:
-        query = select(t.delivery).where(
-            t.delivery.c.document_key == document, t.delivery.c.station_id == station
+
+def _can_be_stored(text: str) -> bool:
+    # PostgreSQL takes neither zeros nor halves of a pair; what cannot be stored is the name of nothing.
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
+async def _visible(connection: AsyncConnection, station: StationId, document: DocumentKey) -> DocumentRow:
+    """The document, if the station sent it or has a delivery of it that was not withdrawn."""
+    rows = await rows_by_id(connection, t.document, [document])
+    if rows and rows[0].station_id == station:
+        return document_row(rows[0])
+    table = t.delivery.c
+    query = select(table.state).where(table.document_key == document, table.station_id == station).distinct()
+    states = set((await connection.execute(query)).scalars()) if rows else set()
+    if not states:
+        raise NotFound("document", document[:64])
+    if states == {DeliveryState.WITHDRAWN.value}:
+        raise Withdrawn(document)
+    return document_row(rows[0])
+
+
+async def _root_named(connection: AsyncConnection, station: StationId, name: str) -> DocumentRow | None:
+    """The first sending of a document this station sent, by the axis's id of any sending or by its DocumentId."""
+    for row in await rows_by_id(connection, t.document, [name]):
+        if row.station_id == station:
+            first = await rows_by_id(connection, t.document, [row.root])
+            return document_row(first[0])
+    if not _can_be_stored(name):
+        return None
+    table = t.document.c
+    query = (
+        select(t.document)
+        .where(
+            t.document_id_head == name[:INDEXED],
+            table.document_id == name,
+            table.station_id == station,
+            table.kind == Kind.EDOC.value,
+            table.root == table.id,
         )
-        return [delivery_row(row) for row in await connection.execute(query)]
+        .order_by(table.id.desc())
+        .limit(_MOST_CANDIDATES)
+    )
+    found = [document_row(row) for row in await connection.execute(query)]
+    new = [one for one in found if one.business_type is BusinessType.NEW]
+    if len(found) > 1 and len(new) != 1:
+        raise Ambiguous(name[:200], tuple(one.id for one in found))
+    return next(iter(new or found), None)
 
-    async def _named(self, connection: AsyncConnection, station: StationId, name: str) -> DocumentRow:
-        """The first sending of a document this station sent, by the axis's id or by its DocumentId."""
-        if is_id(name):
-            found = await rows_by_id(connection, t.document, [name])
-            if found and found[0].station_id == station:
-                return document_row(found[0])
-        table = t.document.c
-        query = (
-            select(t.document)
-            .where(
-                t.document_id_head == name[:INDEXED],
-                table.document_id == name,
-                table.station_id == station,
-                table.kind == Kind.EDOC.value,
-                table.root == table.id,
-            )
-            .order_by(table.id.desc())
-            .limit(_MOST_CANDIDATES)
+
+async def _held(connection: AsyncConnection, station: StationId, name: str) -> Whereabouts:
+    """The newest held submission of the station under this id or DocumentId."""
+    table = t.submission.c
+    query = (
+        select(table.id, table.document_id)
+        .where(
+            table.state == SubmissionState.HELD.value,
+            table.station_id == station,
+            or_(table.id == name, table.document_id == name),
         )
-        rows = [document_row(row) for row in await connection.execute(query)]
-        if not rows:
-            raise NotFound("document", name[:200])
-        if len(rows) > 1:
-            raise Ambiguous(name[:200], tuple(one.id for one in rows))
-        return rows[0]
+        .order_by(table.id.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(query)).one_or_none() if _can_be_stored(name) else None
+    if row is None:
+        raise NotFound("document", name[:200])
+    return Whereabouts(
+        document=DocumentKey(row.id),
+        document_id=row.document_id or "",
+        state=SubmissionState.HELD,
+        deliveries=(),
+    )
