@@ -187,6 +187,8 @@ class Postgres:
         ]
         self.node = PostgresNode(
             place.folder / "postgres",
+            # As in production, and as `axis doctor` asks: what was committed survives a power cut.
+            durable=True,
             settings=dict(part.split("=", 1) for part in command[2::2]),
             user=self._user,
             password=self._password,
