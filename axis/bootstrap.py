@@ -42,15 +42,26 @@ from axis.flow.replay import Replayer
 from axis.flow.seal import Seal
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
+from axis.ledger.count import By as By
+from axis.ledger.count import CountFilter as CountFilter
+from axis.ledger.delivery_log import LogFilter as LogFilter
+from axis.ledger.delivery_log import states_named as states_named
 from axis.ledger.directory import SQLDirectories
+from axis.ledger.export import csv_lines as csv_lines
+from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
+from axis.ledger.queries import ActFilter as ActFilter
+from axis.ledger.queries import Queries as Queries
+from axis.ledger.scope import Viewer
 from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
-from axis.ledger.tables import pending_leaf
+from axis.ledger.tables import declared, pending_leaf
+from axis.ledger.trouble import ReplayFilter as ReplayFilter
+from axis.ledger.trouble import TroubleKind as TroubleKind
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.settings import Settings
 from signing.certificates import TrustStore
@@ -171,6 +182,7 @@ class Axis:
     outbox: SQLOutbox
     view: SQLStationView
     log: SQLLogView
+    figures: SQLFigures
     bells: Bells
     pipeline: Pipeline
     holds: HoldKeeper
@@ -200,6 +212,10 @@ class Axis:
             randomness=SystemRandomness(),
             accounts=accounts,
         )
+
+    def queries(self, *, viewer: str) -> Queries:
+        """What a person may ask; every question is recorded with this name."""
+        return Queries(self.ledger, viewer=Viewer(name=viewer), clock=self.clock, ids=self.ids)
 
     async def unnumbered(self) -> int:
         """How many events wait for the sequencer."""
@@ -328,6 +344,7 @@ def _wire(
         outbox=outbox,
         view=view,
         log=log_view,
+        figures=SQLFigures(ledger),
         bells=bells,
         pipeline=pipeline,
         holds=holds,
@@ -510,3 +527,11 @@ async def look_at_broker(settings: Settings) -> str:
         return link.version
     finally:
         await link.close()
+
+
+def column_classes() -> list[dict[str, str]]:
+    """Every column of the ledger with its class: evidence, derived or operational, and why."""
+    return [
+        {"table": table, "column": column, "class": kind, "reason": reason}
+        for table, column, kind, reason in declared()
+    ]

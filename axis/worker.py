@@ -135,6 +135,7 @@ def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
         log_origin=settings.log_name,
         log_keys=(axis.keys.receipts.verifier.text, axis.keys.log.verifier.text),
         has_broker=has_broker,
+        figures=axis.figures,
         metrics_token=settings.metrics_token.reveal() if settings.metrics_token is not None else None,
         limits=WebLimits(body_bytes=settings.max_message_bytes),
     )

@@ -22,7 +22,7 @@ from axis.web import shapes, wire
 from axis.web.edge import Occupancy
 from axis.web.identity import services_of
 from axis.web.problems import about, no
-from axis.web.services import Figure, WebServices
+from axis.web.services import Figure, Measured, WebServices
 from axis.web.wire import HTTPReason
 
 log_router = APIRouter(prefix=wire.BASE, tags=["log"])
@@ -120,7 +120,7 @@ async def metrics(request: Request) -> Response:
     services = services_of(request)
     if not _may_read_metrics(request, services):
         raise no(HTTPReason.NOT_ALLOWED)
-    found = _own(request.app.state.occupancy)
+    found: list[Measured] = _own(request.app.state.occupancy)
     is_up = True
     if services.figures is not None:
         try:
@@ -148,7 +148,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _own(occupancy: Occupancy) -> list[Figure]:
+def _own(occupancy: Occupancy) -> list[Measured]:
     return [
         Figure(
             name="axis_http_requests_under_way",
@@ -174,9 +174,9 @@ def _own(occupancy: Occupancy) -> list[Figure]:
     ]
 
 
-def exposition(figures: Iterable[Figure]) -> str:
+def exposition(figures: Iterable[Measured]) -> str:
     """Prometheus text, version 0.0.4; figures of one name stand together under one help line."""
-    together: dict[str, list[Figure]] = defaultdict(list)
+    together: dict[str, list[Measured]] = defaultdict(list)
     for one in figures:
         together[one.name].append(one)
     lines: list[str] = []

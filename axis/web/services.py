@@ -146,10 +146,25 @@ class Figure:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-class Figures(Protocol):
-    """Counts by state and how much waits, for `GET /metrics`."""
+class Measured(Protocol):
+    """A `Figure`, whoever made it."""
 
-    async def figures(self, *, at: datetime) -> Sequence[Figure]:
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Literal["gauge", "counter"]: ...
+    @property
+    def help(self) -> str: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]: ...
+
+
+class Figures(Protocol):
+    """What waits and how much there was, for `GET /metrics`."""
+
+    async def figures(self, *, at: datetime) -> Sequence[Measured]:
         """The numbers as of now; figures of one name stand together."""
         ...
 

@@ -15,16 +15,18 @@ from axis.core.model import StationId
 from axis.demo.letters import pdf, status
 from axis.edxml.message import Edoc, StatusCode
 from axis.edxml.writer import AttachmentSource, edoc_bytes
+from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger
 from axis.ledger.uploads import Spool, SQLUploads
+from axis.web import wire
 from axis.web.services import WebServices
 from signing.sign import sign
 from tests.flow.conftest import _sqlite_template, ledger, ledger_url, office
 from tests.flow.office import LOG, RECEIPTS, Office
 from tests.flow.town import AT, HANOI, VPCP, a_letter, pen
-from tests.web.contract import StationContract, World
+from tests.web.contract import StationContract, calling
 from tests.web.serving import running
 
 __all__ = ["_sqlite_template", "ledger", "ledger_url", "office"]
@@ -84,7 +86,7 @@ class OfficeWorld:
 
 class TestOnTheRealDesk(StationContract):
     @pytest.fixture
-    async def served(self, office: Office, ledger: SQLLedger, tmp_path: Path) -> AsyncIterator[World]:
+    async def served(self, office: Office, ledger: SQLLedger, tmp_path: Path) -> AsyncIterator[OfficeWorld]:
         async with ledger.transaction() as tx:
             for station in office.country.directory.stations.values():
                 await tx.keep_secrets(
@@ -102,7 +104,28 @@ class TestOnTheRealDesk(StationContract):
             ids=office.ids,
             folder=tmp_path / "bodies",
             log_origin=LOG.verifier.name,
+            figures=SQLFigures(ledger),
             log_keys=(RECEIPTS.verifier.text, LOG.verifier.text),
         )
         async with running(services) as server:
             yield OfficeWorld(url=server.url, office=office)
+
+    async def test_metrics_show_what_waits_and_what_was_counted(self, served: OfficeWorld) -> None:
+        """Per station and state, this day's counts, and the state of the log."""
+        async with calling(served, served.sender) as sender, calling(served, served.receiver) as receiver:
+            first = await sender.accepted(served.document(is_urgent=True))
+            await receiver.one(first)
+            await sender.accepted(served.document())
+            await sender.submit(served.unacceptable())
+            before = await sender.client.get(wire.METRICS)
+            await served.number()
+            after = await sender.client.get(wire.METRICS)
+
+        lines = after.text.splitlines()
+        assert 'axis_consignments{station="ha-noi",lane="urgent",state="handed_over"} 1' in lines
+        assert 'axis_consignments{station="ha-noi",lane="normal",state="waiting"} 1' in lines
+        assert 'axis_today{metric="sent"} 2' in lines
+        assert 'axis_today{metric="refused"} 1' in lines
+        assert {"axis_held 0", "axis_buried 0", "axis_events_unnumbered 0", "axis_ledger_up 1"} <= set(lines)
+        assert "axis_log_size 0" in before.text.splitlines()
+        assert "axis_log_size 0" not in lines
