@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from axis.core.reasons import ReasonCode
+from tests.project.requirements import SHOWN_BY
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -229,8 +230,11 @@ def _expecting(function: _Function) -> Iterator[ast.AST]:
 
 
 def requirements_shown() -> dict[str, list[Case]]:
-    """For each `LR-nn`, the tests that say they show it: by their marker, or by naming it in their docstring."""
+    """For each `LR-nn`, the tests that show it: by their marker, their docstring, or the list of requirements."""
     found: dict[str, set[Case]] = {}
+    cases = {f"{function.test.path}::{function.test.name}": function.test for function in _functions()}
+    for number, names in SHOWN_BY.items():
+        found[number] = {cases[f"tests/{name}"] for name in names}
     for mark in marks("requirement"):
         for number in mark.arguments:
             found.setdefault(number, set()).add(mark.test)

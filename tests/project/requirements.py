@@ -79,3 +79,63 @@ TITLES = MappingProxyType(
     }
 )
 """Number -> what it asks for."""
+
+SHOWN_BY = MappingProxyType(
+    {
+        "LR-01": ("compose/test_topology.py::test_a_document_goes_through",),
+        "LR-05": (
+            "flow/test_judge.py::test_a_labelled_station_may_send_unsigned",
+            "flow/test_record.py::test_an_unsigned_letter_of_a_labelled_station_says_why",
+        ),
+        "LR-06": ("signing/test_pdf.py::test_person_and_organ_make_an_original",),
+        "LR-07": ("signing/test_pdf.py::test_one_unsigned_annex_takes_the_value_away_and_is_named",),
+        "LR-15": (
+            "flow/test_judge.py::test_urgent_letters_take_the_urgent_lane",
+            "outbox/test_outbox.py::test_urgent_first_then_oldest_first",
+        ),
+        "LR-19": ("outbox/test_station_view.py::test_where_a_document_is",),
+        "LR-20": ("outbox/test_station_view.py::test_payload_and_report_until_it_is_withdrawn",),
+        "LR-23": ("web/test_contract.py::test_a_recalled_document_is_not_given_out",),
+        "LR-24": (
+            "edxml/test_round_trip.py::test_a_document_of_each_kind_comes_back_as_written",
+            "flow/test_record.py::test_a_recall_carries_the_id_of_the_original",
+        ),
+        "LR-26": (
+            "flow/test_record.py::test_a_status_reaches_the_sender_and_takes_the_delivery",
+            "flow/test_record.py::test_the_shown_state_never_goes_back",
+        ),
+        "LR-27": ("flow/test_record.py::test_other_content_under_the_same_id_is_a_conflict",),
+        "LR-28": ("edxml/test_quirks.py::test_the_verdict_is_that_of_the_table",),
+        "LR-29": ("flow/test_record.py::test_a_hold_keeps_its_place_and_its_time",),
+        "LR-31": ("directory/test_organ_import.py::test_three_forms_are_one_organ",),
+        "LR-32": ("directory/test_organ_import.py::test_three_forms_are_one_organ",),
+        "LR-33": (
+            "directory/test_organ_import.py::test_closing_an_organ_names_its_successor",
+            "flow/test_judge.py::test_a_closed_code_goes_to_its_successor",
+        ),
+        "LR-36": ("edxml/test_quirks.py::test_whoever_wrote_it_can_read_why",),
+        "LR-39": ("core/test_model.py::test_people_find_texts_without_typing_marks",),
+        "LR-42": ("signing/test_oracles.py::test_one_changed_byte_anywhere_signed_is_refused_by_ours",),
+        "LR-43": ("signing/test_verify.py::test_the_same_message_is_judged_anew_for_each_moment",),
+        "LR-44": (
+            "adapters/test_killed.py::test_a_process_killed_while_receiving_loses_nothing",
+            "compose/test_topology.py::test_the_other_hub_goes_on_when_one_is_killed",
+            "ledger/test_sequencer_killed.py::test_killed_at_any_point",
+        ),
+        "LR-49": ("ledger/test_queries.py::test_the_whole_life_of_a_document",),
+        "LR-52": ("web/test_api.py::test_no_page_loads_anything_from_elsewhere",),
+        "LR-57": ("directory/test_acts.py::test_an_act_says_who_why_before_and_after",),
+        "LR-58": (
+            "adapters/test_over_amqp.py::test_a_message_as_somebody_else_is_refused_by_the_broker",
+            "flow/test_acknowledge.py::test_nobody_speaks_for_anothers_delivery",
+        ),
+        "LR-61": (
+            "directory/test_organ_import.py::test_hanoi_has_22_departments_30_districts_and_584_communes",
+        ),
+        "LR-63": (
+            "flow/test_acknowledge.py::test_a_failure_is_offered_again_by_the_schedule_and_then_fails",
+        ),
+        "LR-66": ("flow/test_secrecy.py::test_ordinary_words_are_no_mark",),
+    }
+)
+"""Tests that show a requirement and were not written for it, below `tests/`. Others bear the marker themselves."""
