@@ -1166,9 +1166,11 @@ GROUPS: tuple[tuple[str, tuple[Quirk, ...]], ...] = (
 QUIRKS: tuple[Quirk, ...] = tuple(quirk for _, group in GROUPS for quirk in group)
 
 _HEAD = """\
+<!-- Written by `make docs`; changes made here are overwritten. -->
+
 # What is odd on the wire, and what the axis makes of it
 
-Written by `make docs` from `tests/edxml/quirks.py`; a test sends every message below through reader and rules.
+From `tests/edxml/quirks.py`, where each line is a message; a test sends it through reader and rules.
 
 **Taken** means: the bytes travel unchanged, and every warning travels with them to the receivers, with its code, its
 place in the message, and a text in Vietnamese and English. **Refused** means: recorded, explained and answered; a
@@ -1192,13 +1194,19 @@ def quirks_table() -> str:
 
 def _row(quirk: Quirk) -> str:
     verdict = quirk.verdict.value if quirk.reason is None else f"**refused** `{quirk.reason.value}`"
-    return _cells(quirk.name, quirk.seen, verdict, ", ".join(f"`{code}`" for code in quirk.codes) or "–")
+    return _cells(
+        _plain(quirk.name), _plain(quirk.seen), verdict, ", ".join(f"`{code}`" for code in quirk.codes) or "–"
+    )
 
 
 def _text_row(kind: f.FindingKind) -> str:
     effect = "warns" if kind.reason is None else f"refuses: `{kind.reason.value}`"
     texts = (_PLACE.sub("…", text) for text in (kind.vi, kind.en))
-    return _cells(f"`{kind.code}`", effect, "<br>".join(html.escape(text, quote=False) for text in texts))
+    return _cells(f"`{kind.code}`", effect, "<br>".join(map(_plain, texts)))
+
+
+def _plain(text: str) -> str:
+    return html.escape(text, quote=False)
 
 
 def _cells(*cells: str) -> str:

@@ -42,6 +42,11 @@ def _alone(name: str) -> Patterns:
     return replace(patterns(), patterns=tuple(one for one in patterns().patterns if one.name == name))
 
 
+@pytest.mark.requirement("LR-02")
+@pytest.mark.threat(
+    "a state secret is sent over the axis",
+    control="marks of secrecy refuse the message before anything is stored",
+)
 @pytest.mark.parametrize(("name", "kind", "text"), list(_positives()))
 def test_a_pattern_finds_each_of_its_forms(name: str, kind: str, text: str) -> None:
     """By itself, in every kind of text it is for, and also as decomposed Unicode with invisible characters."""
@@ -52,6 +57,7 @@ def test_a_pattern_finds_each_of_its_forms(name: str, kind: str, text: str) -> N
     assert name == alone.find(f"\u200b {text}\u00a0\ufeff", kind=TextKind(kind))
 
 
+@pytest.mark.requirement("LR-02", "LR-66")
 @pytest.mark.parametrize("text", _NEGATIVE)
 def test_ordinary_words_are_no_mark(text: str) -> None:
     """In no kind of text, as a whole or as a file name."""

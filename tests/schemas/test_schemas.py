@@ -187,6 +187,7 @@ _CLOSED: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
 }
 
 
+@pytest.mark.requirement("LR-36")
 @pytest.mark.parametrize("what", list(_CLOSED))
 def test_the_outer_structure_is_closed(what: str) -> None:
     """What two readers could read in two ways is refused by both schemas, with the place."""
