@@ -12,9 +12,17 @@ from typing import Protocol
 
 from adapters.package import Package
 from adapters.payload import Payload
-from axis.core.exchange import Answer, Consignment, FeedEntry, StationMessage, Whereabouts
+from axis.core.exchange import (
+    Answer,
+    BadMessage,
+    Consignment,
+    FeedEntry,
+    StationMessage,
+    Whereabouts,
+)
+from axis.core.ids import is_id
 from axis.core.model import ConsignmentId, DocumentKey, SubmissionId
-from axis.web.wire import SignedReport, Whoami
+from axis.web.wire import DIGEST_SHAPE, SignedReport, Whoami
 
 
 async def nothing_to_settle() -> None:
@@ -41,6 +49,23 @@ class Withdrawal:
     consignment: ConsignmentId
     document: DocumentKey
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
+
+
+def check_names(header: Consignment) -> None:
+    """
+    Make sure that what a header names can be the name of a file: whoever keeps documents names files so.
+
+    Raises:
+        BadMessage: an id or a digest has another shape.
+    """
+    for member, name in (("document", header.document), ("consignment", header.consignment)):
+        if not is_id(name):
+            raise BadMessage(member, "an id expected")
+    for member, digest in (("digest", header.digest), ("report", header.report)):
+        if digest is not None and DIGEST_SHAPE.match(digest) is None:
+            raise BadMessage(member, "64 hexadecimal digits expected")
+    if header.size < 0:
+        raise BadMessage("size", "a number of bytes expected")
 
 
 class Arrivals(Protocol):

@@ -41,7 +41,7 @@ from adapters.errors import (
     Refused,
     StationError,
 )
-from adapters.line import Arrival, Withdrawal
+from adapters.line import Arrival, Withdrawal, check_names
 from adapters.mailbox import Mailbox
 from adapters.memory import Memory
 from adapters.over_http import OverHTTP
@@ -612,6 +612,7 @@ class AMQPArrivals:
         match properties.message_type:
             case wire.TYPE_CONSIGNMENT:
                 header = wire.read_consignment_headers(headers, lane=lane)
+                check_names(header)
                 body = None if headers.get(wire.H_BY_DIGEST) else message.body
                 self._ready[lane].append(
                     Arrival(header=header, body=body, settle=settle, session=self._session)

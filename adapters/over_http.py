@@ -31,7 +31,7 @@ from adapters.errors import (
     Refused,
     StationError,
 )
-from adapters.line import Arrival, Withdrawal
+from adapters.line import Arrival, Withdrawal, check_names
 from adapters.mailbox import Mailbox
 from adapters.memory import Memory
 from adapters.package import Package
@@ -183,8 +183,9 @@ class OverHTTP:
         while not state.complete:
             start = state.offset
             end = min(start + PIECE_BYTES, package.size)
-            if start >= end:
-                raise BadAnswer(f"the upload of {package.digest} holds {start} bytes and is not complete")
+            if start > end:
+                raise BadAnswer(f"the upload of {package.digest} holds {start} bytes, more than it has")
+            # All bytes there and not complete: the answer to the last piece was never given. An empty one asks for it.
             content = await asyncio.to_thread(_slice, package, start, end)
             piece = wire.Piece(start=start, end=end - 1, total=package.size)
             reply = await self._ask(
@@ -202,6 +203,8 @@ class OverHTTP:
                 state = moved
             else:
                 state = _read(reply, wire.read_upload)
+                if state.offset <= start and not state.complete:
+                    raise BadAnswer(f"the upload of {package.digest} stays at {start} bytes")
 
     # --- taking ---------------------------------------------------------------------------------------------------
 
@@ -410,7 +413,9 @@ class HTTPArrivals:
             await self._wait_after(error)
         else:
             self._pauses.reset()
-            self._ready.extend(Arrival(header=one, body=None, settle=self._settle) for one in found)
+            self._ready.extend(
+                Arrival(header=one, body=None, settle=self._settle) for one in found if _is_named(one)
+            )
 
     async def _wait_after(self, error: StationError) -> None:
         at_least = error.retry_after_seconds if isinstance(error, NotAnswered) else None
@@ -515,6 +520,16 @@ def _error(reply: _Reply, *, retry_after: str | None = None) -> StationError:
         request=problem.request,
         details=problem.details,
     )
+
+
+def _is_named(header: Consignment) -> bool:
+    try:
+        check_names(header)
+    except BadMessage as error:
+        # It stays pending at the axis, where the operator sees it.
+        _log.error("station.unreadable", queue="inbox", cause=str(error))
+        return False
+    return True
 
 
 def _slice(package: Package, start: int, end: int) -> bytes:

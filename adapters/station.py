@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -53,11 +53,14 @@ from adapters.witness import Witness
 from axis.broker.wire import STATION_ID
 from axis.core.events import Event, read_record
 from axis.core.exchange import (
+    MAX_ACKS,
+    Ack,
     Answer,
     Ask,
     BadMessage,
     Consignment,
     FeedEntry,
+    Outcome,
     Receipt,
     StationMessage,
     Whereabouts,
@@ -66,6 +69,7 @@ from axis.core.exchange import (
     load,
     read_answer,
 )
+from axis.core.ids import is_id
 from axis.core.model import VIETNAM, Digest, DocumentKey, Lane, StationId, SubmissionId, SubmissionState
 from axis.core.ports import Clock, Ids
 from axis.edxml.message import (
@@ -428,6 +432,8 @@ class Station:
         """Keep the answer as a file where the station keeps them."""
         if self._keep_in is None:
             return
+        if not is_id(answer.submission):
+            raise BadAnswer("submission: an id expected")
         path = self._keep_in / f"{answer.submission}.json"
         try:
             await asyncio.to_thread(self._keep_in.mkdir, parents=True, exist_ok=True)
@@ -460,8 +466,24 @@ class Station:
 
     async def resync(self, *, within: float | None = ASK_SECONDS) -> None:
         """Ask the axis to offer again everything it handed over and that was not ended."""
+        await self._say(StationMessage(ask=Ask.RESYNC), within=within)
+
+    async def say(self, acks: Sequence[Ack], *, within: float | None = ASK_SECONDS) -> None:
+        """
+        Say how deliveries ended that are not at hand as a `Document` any more: for systems that keep their ids.
+
+        `done` is remembered as well: what comes again is not handed out.
+        """
+        opened = self._open_one()
+        taken = [one.delivery for one in acks if one.outcome is Outcome.DONE]
+        if taken:
+            await asyncio.to_thread(opened.memory.remember_done, taken)
+        for begin in range(0, len(acks), MAX_ACKS):
+            await self._say(StationMessage(acks=tuple(acks[begin : begin + MAX_ACKS])), within=within)
+
+    async def _say(self, message: StationMessage, *, within: float | None) -> None:
         line = self._open_one().line
-        await self._insist(lambda _: line.say(StationMessage(ask=Ask.RESYNC)), within=within)
+        await self._insist(lambda _: line.say(message), within=within)
 
     async def _report(self, header: Consignment) -> Report:
         if header.report is None:

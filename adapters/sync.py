@@ -16,7 +16,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -24,7 +24,7 @@ from adapters.document import Document, Report
 from adapters.errors import Closed, NotAnswered
 from adapters.reader import Reader
 from adapters.station import ASK_SECONDS, SUBMIT_SECONDS, WINDOW, Credentials, Station, Told
-from axis.core.exchange import Answer, Consignment, Notice, Receipt, Whereabouts
+from axis.core.exchange import Ack, Answer, Consignment, Notice, Receipt, Whereabouts
 from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
 from axis.edxml.message import Message, StaffInfo, Status, StatusCode
 from axis.web.wire import Whoami
@@ -267,6 +267,11 @@ class SyncStation:
         """Have everything offered again that was handed over and not ended."""
         loop, station = self._both()
         loop.run(station.resync(within=within))
+
+    def say(self, acks: Sequence[Ack], *, within: float | None = ASK_SECONDS) -> None:
+        """Say how deliveries ended whose documents are not at hand any more."""
+        loop, station = self._both()
+        loop.run(station.say(acks, within=within))
 
     def witness(self, *, within: float | None = ASK_SECONDS) -> Checkpoint | None:
         """Look at the log now."""

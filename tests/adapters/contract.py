@@ -27,7 +27,7 @@ from adapters.errors import (
 )
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
-from axis.core.exchange import Outcome, load, read_answer
+from axis.core.exchange import Ack, Outcome, load, read_answer
 from axis.core.model import DeliveryState, Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionState, Tier
 from axis.edxml.message import Edoc, OtherInfo, Status, StatusCode
 from signing.note import SigningKey
@@ -474,6 +474,20 @@ class StationContract:
 
         assert found.outcome is Outcome.DONE
         assert world.outcomes(document) == [Outcome.FETCHED, Outcome.DONE]
+
+    async def test_deliveries_can_be_ended_by_their_ids(self, world: World, tmp_path: Path) -> None:
+        """By a program that only kept the ids, after the one that received the document had died."""
+        document = await world.offer(package())
+
+        async with world.connect() as station, station.receive() as inbox:
+            found = await first(inbox)
+        async with world.connect(state=tmp_path) as station:
+            await station.say([Ack(delivery=one.delivery, outcome=Outcome.DONE) for one in found.deliveries])
+            await until(lambda: world.states(document) == [DeliveryState.ACKNOWLEDGED])
+            await world.offer_again(document)
+            later = await world.offer(package(2))
+            async with station.receive() as inbox:
+                assert (await first(inbox)).key == later
 
     async def test_resync_brings_back_what_was_handed_over(self, world: World) -> None:
         """What the caller has is recognised, and still comes to its end."""
