@@ -3,18 +3,20 @@
 
 `judge_files` returns everything that is known about each file; `verify_files` returns the shape that scripts rely
 on; `render` prints a page in Vietnamese or English that needs no other document. The verdict is about the message's
-signature; signatures inside attached PDFs are judged apart and shown at their file, because they say what a document
-is worth, not who sent it.
+signature; signatures inside attached PDFs are judged apart (signing.pdf) and shown at their file, because they say
+what a document is worth, not who sent it.
 
 What a stranger wrote (names of files, of people) is shown without control characters and never as markup.
 """
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any, Final, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO, Final, Literal
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -25,10 +27,19 @@ from rich.text import Text
 
 from signing.certificates import CertificateFacts, TrustStore
 from signing.errors import MessageError
+from signing.pdf import (
+    DocumentJudgement,
+    PdfJudge,
+    PdfReason,
+    PdfReport,
+    PdfSignature,
+    document_value,
+    explain,
+)
 from signing.policy import CURRENT_POLICY, Policy
-from signing.reasons import EXPLANATIONS, Tier
+from signing.reasons import EXPLANATIONS, Reason, Tier
 from signing.revocation import DeferredSlowPath, RevocationIndex, RevocationSource
-from signing.skeleton import Limits, Part, PartSink, Skeleton, read_skeleton
+from signing.skeleton import Limits, Part, Skeleton, read_skeleton
 from signing.verify import CheckName, CheckResult, Verdict, unreadable, verify
 
 Language = Literal["vi", "en"]
@@ -65,6 +76,8 @@ class AttachmentReport:
     sha256: str
     is_signed: bool
     """Whether the message's signature covers it, under this name."""
+    inside: PdfReport | None = None
+    """The signatures in the file itself; nothing where they were not looked for."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -74,6 +87,7 @@ class AttachmentReport:
             "size": self.size,
             "sha256": self.sha256,
             "signed": self.is_signed,
+            "inside": None if self.inside is None else self.inside.as_json(),
         }
 
 
@@ -87,6 +101,13 @@ class FileReport:
     problem: str
     """Why it could not be opened; empty otherwise."""
     attachments: tuple[AttachmentReport, ...] = ()
+
+    @property
+    def value(self) -> DocumentJudgement | None:
+        """What the signatures inside the attachments make of the document; nothing where there are none to judge."""
+        files = [(one.name or one.content_id, one.inside) for one in self.attachments]
+        judged = [(name, inside) for name, inside in files if inside is not None]
+        return document_value(judged) if judged and len(judged) == len(files) else None
 
     def as_json(self) -> dict[str, Any]:
         """The shape that scripts rely on."""
@@ -120,6 +141,7 @@ def verify_files(
     crls: Sequence[Path] = (),
     policy: Policy = CURRENT_POLICY,
     limits: Limits | None = None,
+    pdfs: bool = True,
 ) -> list[dict[str, Any]]:
     """
     Judge each file as of `at`, in the shape that `axis verify --json` prints.
@@ -130,7 +152,7 @@ def verify_files(
     Raises:
         MaterialError: a revocation list cannot be read. Bad files under judgement never raise.
     """
-    reports = judge_files(paths, trust=trust, at=at, crls=crls, policy=policy, limits=limits)
+    reports = judge_files(paths, trust=trust, at=at, crls=crls, policy=policy, limits=limits, pdfs=pdfs)
     return [report.as_json() for report in reports]
 
 
@@ -142,19 +164,24 @@ def judge_files(
     crls: Sequence[Path] = (),
     policy: Policy = CURRENT_POLICY,
     limits: Limits | None = None,
+    pdfs: bool = True,
 ) -> list[FileReport]:
     """
-    Judge each file as of `at`.
+    Judge each file as of `at`; with `pdfs`, the signatures inside its attachments too.
 
     Raises:
         MaterialError: a revocation list cannot be read.
     """
     slow = DeferredSlowPath(trust, policy=policy)
     revocation = RevocationIndex.from_files(*crls, policy=policy, slow=slow) if crls else None
-    return [
-        _judge_file(path, trust=trust, at=at, revocation=revocation, policy=policy, limits=limits)
-        for path in paths
-    ]
+    with ExitStack() as stack:
+        judge = stack.enter_context(PdfJudge(trust=trust, lists=crls)) if pdfs else None
+        return [
+            _judge_file(
+                path, trust=trust, at=at, revocation=revocation, policy=policy, limits=limits, judge=judge
+            )
+            for path in paths
+        ]
 
 
 def exit_status(results: Iterable[Mapping[str, Any] | FileReport]) -> int:
@@ -176,38 +203,91 @@ def _judge_file(
     revocation: RevocationSource | None,
     policy: Policy,
     limits: Limits | None,
-    sink: PartSink | None = None,
+    judge: PdfJudge | None,
 ) -> FileReport:
-    try:
-        with path.open("rb") as source:
-            skeleton = read_skeleton(source, limits=limits, sink=sink)
-    except OSError as error:
-        return FileReport(file=str(path), verdict=None, problem=error.strerror or type(error).__name__)
-    except MessageError as error:
-        return FileReport(file=str(path), verdict=unreadable(error, at=at, policy=policy), problem="")
-    verdict = verify(skeleton, trust=trust, at=at, policy=policy, revocation=revocation)
-    return FileReport(
-        file=str(path), verdict=verdict, problem="", attachments=_attachments(skeleton, verdict)
-    )
+    with TemporaryDirectory(prefix="axis-verify-") as folder:
+        spool = Spool(Path(folder)) if judge is not None else None
+        try:
+            with path.open("rb") as source:
+                skeleton = read_skeleton(source, limits=limits, sink=spool)
+        except OSError as error:
+            return FileReport(file=str(path), verdict=None, problem=error.strerror or type(error).__name__)
+        except MessageError as error:
+            return FileReport(file=str(path), verdict=unreadable(error, at=at, policy=policy), problem="")
+        verdict = verify(skeleton, trust=trust, at=at, policy=policy, revocation=revocation)
+        found = _attachments(skeleton, verdict)
+        if judge is not None and spool is not None:
+            found = [(replace(one, inside=spool.judge(index, judge, at=at)), index) for one, index in found]
+        return FileReport(
+            file=str(path), verdict=verdict, problem="", attachments=tuple(one for one, _ in found)
+        )
 
 
-def _attachments(skeleton: Skeleton, verdict: Verdict) -> tuple[AttachmentReport, ...]:
+class Spool:
+    """Decoded attachments that may carry signatures, as files in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file: BinaryIO | None = None
+        self._kept: dict[int, bool] = {}
+        """By part: whether it holds what every signed PDF holds, or is a zip file."""
+        self._tail = b""
+
+    def begin(self, index: int) -> None:
+        self._tail = b""
+        self._file = self._path(index).open("wb")
+
+    def write(self, index: int, chunk: bytes) -> None:
+        assert self._file is not None, "between begin and end"
+        seen = self._tail + chunk
+        is_zip = index not in self._kept and chunk.startswith(b"PK\x03\x04")
+        self._kept[index] = self._kept.get(index, False) or is_zip or BYTE_RANGE in seen
+        self._tail = seen[-len(BYTE_RANGE) :]
+        self._file.write(chunk)
+
+    def end(self, part: Part) -> None:  # noqa: ARG002 - as whoever hands on decoded bytes calls it
+        assert self._file is not None, "after begin"
+        self._file.close()
+        self._file = None
+
+    def judge(self, index: int, judge: PdfJudge, *, at: datetime) -> PdfReport:
+        """What is inside; a worker is started only for a file in which there may be a signature."""
+        path = self._path(index)
+        if self._kept.get(index, False):
+            return judge.judge(path, at=at)
+        with path.open("rb") as file:
+            is_pdf = b"%PDF-" in file.read(1024)
+        return PdfReport(reason=PdfReason.UNSIGNED if is_pdf else PdfReason.NOT_PDF)
+
+    def _path(self, index: int) -> Path:
+        return self._folder / str(index)
+
+
+BYTE_RANGE: Final = b"/ByteRange"
+"""Stands in the clear in every signed PDF: it says which bytes are signed (ISO 32000-1, 12.8.1)."""
+
+
+def _attachments(skeleton: Skeleton, verdict: Verdict) -> list[tuple[AttachmentReport, int]]:
+    """Each with the number of its part."""
     if verdict.signed is not None:
-        return tuple(
-            AttachmentReport(
-                content_id=one.content_id,
-                name=one.name,
-                size=one.size,
-                sha256=one.sha256,
-                is_signed=True,
+        return [
+            (
+                AttachmentReport(
+                    content_id=one.content_id,
+                    name=one.name,
+                    size=one.size,
+                    sha256=one.sha256,
+                    is_signed=True,
+                ),
+                one.part_index,
             )
             for one in verdict.attachments
-        )
+        ]
     try:
         contents = skeleton.contents(skeleton.tree())
     except MessageError:
-        return ()
-    return tuple(_as_found(element, part) for element, part in contents)
+        return []
+    return [(_as_found(element, part), part.index) for element, part in contents]
 
 
 def _as_found(element: etree._Element, part: Part) -> AttachmentReport:
@@ -276,6 +356,15 @@ _WORDS: Final[dict[str, dict[Language, str]]] = {
     "issued_by": {"vi": "do {issuer} cấp, số {serial}", "en": "issued by {issuer}, number {serial}"},
     "where": {"vi": "chi tiết: {detail}", "en": "detail: {detail}"},
     "nameless": {"vi": "(không tên)", "en": "(no name)"},
+    "inside": {"vi": "Chữ ký trong tệp", "en": "Signatures in the file"},
+    "value": {"vi": "Giá trị văn bản", "en": "Value of the document"},
+    "value.original": {"vi": "có giá trị như bản gốc", "en": "as the original"},
+    "value.copy": {"vi": "bản sao (chỉ có chữ ký của cơ quan)", "en": "a copy (signed by the body alone)"},
+    "value.reference": {"vi": "chỉ để tham khảo", "en": "for reference only"},
+    "value.checking": {"vi": "đang kiểm tra", "en": "being checked"},
+    "role.person": {"vi": "người ký", "en": "person"},
+    "role.organ": {"vi": "cơ quan", "en": "body"},
+    "role.unknown": {"vi": "không rõ tư cách", "en": "capacity not known"},
     "check.structure": {"vi": "cấu trúc", "en": "structure"},
     "check.key": {"vi": "khóa", "en": "key"},
     "check.signature": {"vi": "chữ ký", "en": "signature"},
@@ -336,7 +425,7 @@ def _page(report: FileReport, language: Language) -> RenderableType:
     if verdict.tier not in {Tier.UNSIGNED, Tier.LEGACY}:
         lines.append(_checks(verdict, language))
     if report.attachments:
-        lines.append(_files(report.attachments, language))
+        lines += [_files(report.attachments, language), *_value(report, language)]
     return Group(*lines, Text())
 
 
@@ -374,14 +463,46 @@ def _files(attachments: Sequence[AttachmentReport], language: Language) -> Rende
     table.add_column(_WORDS["size"][language], justify="right")
     table.add_column("SHA-256")
     table.add_column(_WORDS["covered"][language])
+    table.add_column(_WORDS["inside"][language], overflow="fold")
     for one in attachments:
         table.add_row(
             Text(f" {shown(one.name or one.content_id) or _WORDS['nameless'][language]}"),
             Text(f"{one.size:,}"),
             Text(f"{one.sha256[:16]}…"),
             Text(_WORDS["yes" if one.is_signed else "no"][language]),
+            _inside(one.inside, language),
         )
     return table
+
+
+def _inside(inside: PdfReport | None, language: Language) -> Text:
+    if inside is None:
+        return Text("–", style="dim")
+    if not inside.signatures:
+        return Text(_say(inside.reason, language), style="dim")
+    return Text("\n").join(_signature(one, language) for one in inside.signatures)
+
+
+def _signature(one: PdfSignature, language: Language) -> Text:
+    sign, style = _SIGNS[CheckResult.PASSED if one.reason is PdfReason.PASSED else CheckResult.FAILED]
+    who = _WORDS["nameless"][language] if one.signer is None else person(one.signer)
+    text = Text(f"{sign} {who} ({_WORDS[f'role.{one.role.value}'][language]})", style=style)
+    if one.reason is not PdfReason.PASSED:
+        text.append(f": {_say(one.reason, language)}")
+    return text
+
+
+def _value(report: FileReport, language: Language) -> list[RenderableType]:
+    judgement = report.value
+    if judgement is None:
+        return []
+    words = _WORDS[f"value.{judgement.value.value}"][language]
+    return [Text(f"  {_WORDS['value'][language]}: {words}")]
+
+
+def _say(code: PdfReason | Reason, language: Language) -> str:
+    explanation = explain(code)
+    return explanation.vi if language == "vi" else explanation.en
 
 
 def shown(text: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from signing.errors import MaterialError
+from signing.pdf import DocumentValue
 from signing.report import (
     exit_status,
     judge_files,
@@ -27,6 +28,8 @@ from tests.signing.builders import (
     signed,
     trust,
 )
+from tests.signing.pdfs import a_pdf, signed_pdf, zipped
+from tests.signing.test_pdf import minister
 
 SHAPE = ["file", "verdict", "reason", "signer", "signed_at", "checks", "attachments"]
 
@@ -199,3 +202,52 @@ def test_names_of_strangers_cannot_play_with_the_terminal(tmp_path: Path) -> Non
     assert "\u202e" not in page
     assert "y" * 201 not in page
     assert shown("a\x1b[31m\r\nb\u2028c") == "a [31m  b c"
+
+
+def test_signatures_inside_attachments_are_shown_at_their_file(tmp_path: Path) -> None:
+    """Who, as what, and what the document is worth; they do not change the verdict about the message."""
+    both = signed_pdf(signed_pdf(a_pdf(), by=minister()), by=ministry(), field="Organ")
+    attachments = [
+        AnAttachment(content_id="c0", name="vb.pdf", content=both),
+        AnAttachment(content_id="c1", name="pl.pdf", content=both.replace(b"Helvetica", b"Helvetiga")),
+        AnAttachment(content_id="c2", name="bang.txt", content=b"hello"),
+        AnAttachment(content_id="c3", name="khong_ky.pdf", content=a_pdf()),
+        AnAttachment(content_id="c4", name="nen.xlsx", content=zipped(("a.pdf", both))),
+    ]
+    path = written(tmp_path, "a.edxml", signed(a_document(attachments=attachments)))
+
+    (report,) = judge_files([path], trust=trust(), at=AT)
+    (row,) = verify_files([path], trust=trust(), at=AT)
+    page = render_text([report], language="vi", width=160)
+
+    assert row["verdict"] == "passed"
+    assert [a["inside"]["reason"] for a in row["attachments"]] == [
+        "pdf.passed",
+        "pdf.broken",
+        "pdf.not_pdf",
+        "pdf.unsigned",
+        "pdf.passed",
+    ]
+    assert report.value is not None
+    assert report.value.value is DocumentValue.REFERENCE
+    assert "✓ Nguyễn Văn Kiểm (người ký)" in page
+    assert "chỉ để tham khảo" in page
+
+
+def test_attachments_of_unsigned_messages_are_looked_into_too(tmp_path: Path) -> None:
+    """Their PDFs are all that carries weight."""
+    file = AnAttachment(content_id="c0", content=signed_pdf(a_pdf(), by=ministry()))
+    path = written(tmp_path, "a.edxml", a_document(attachments=[file]))
+
+    (row,) = verify_files([path], trust=trust(), at=AT)
+
+    assert (row["verdict"], row["attachments"][0]["inside"]["reason"]) == ("unsigned", "pdf.passed")
+
+
+def test_looking_into_attachments_can_be_left_out(tmp_path: Path) -> None:
+    """For whoever has only the message in mind."""
+    path = written(tmp_path, "a.edxml", good())
+
+    (row,) = verify_files([path], trust=trust(), at=AT, pdfs=False)
+
+    assert [a["inside"] for a in row["attachments"]] == [None, None]
