@@ -201,11 +201,14 @@ async def upload(request: Request, caller: Caller, digest: str) -> Response:
                 limits=services.limits,
             ),
         )
-    except WrongOffset:
+    except WrongOffset as wrong:
         # Perhaps the answer to its last piece was lost on the way, and it sends that piece again.
         is_last = piece is not None and piece.end + 1 == piece.total
         if is_last and (stands := await _complete_upload(caller, name, services)) is not None:
             return _upload(stands, status=200)
+        if piece is None or piece.start == wrong.offset:
+            # The right piece, while another request still has the upload: a connection that died is not known to yet.
+            raise no(HTTPReason.TOO_MANY) from wrong
         raise
     visit.facts["size"] = offset
     if piece is not None and offset < piece.total:

@@ -264,6 +264,31 @@ async def test_an_upload_that_was_cut_off_goes_on(
     assert await axis.blobs.read(done.json()["digest"]) == body
 
 
+async def test_an_upload_that_somebody_still_adds_to_is_tried_again_later(
+    axis: MemoryAxis, world: MemoryWorld, line: Line, sender: Caller
+) -> None:
+    """The line of an earlier attempt is dead, and nobody knows yet: 429, not a "no" for ever."""
+    body = world.document(size=200_000)
+    digest = hashlib.sha256(body).hexdigest()
+    path = wire.path(wire.UPLOADS, digest)
+    piece = wire.Piece(start=0, end=len(body) - 1, total=len(body))
+    await line.send(head(f"PUT {path}", length=len(body)))
+    begun = axis.folder.parent / "uploads" / SENDER / digest
+    await until(begun.exists, what="the upload has begun")
+
+    busy = await sender.put(body, digest=digest, piece=piece)
+    whole = await sender.put(body, digest=digest)
+    line.writer.transport.abort()
+    done = await eventually(
+        lambda: sender.put(body, digest=digest, piece=piece), lambda one: one.status_code != 429
+    )
+
+    refused_with(busy, 429, "http.too_many")
+    assert whole.status_code in {201, 429}
+    assert done.status_code in {200, 201}
+    assert done.json()["complete"] is True
+
+
 # --- heads
 
 
