@@ -11,6 +11,7 @@ AxisError
   x WrongOffset           a piece that continues nothing   -> HTTP 409 with the offset
   x UploadRefused         it cannot become a payload       -> HTTP 4xx with the reason
   x InvalidAct            a change that makes no sense     -> exit 2, HTTP 422, all problems listed
+  x InvalidQuestion       a filter that makes no sense     -> exit 2, HTTP 422
   x SettingsError         the process must not start       -> exit 2, all problems listed
 """
 
@@ -89,6 +90,10 @@ class InvalidAct(AxisError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class InvalidQuestion(AxisError):
+    """What a person asked of the ledger makes no sense: an unknown state, a page that is none."""
 
 
 class SettingsError(AxisError):

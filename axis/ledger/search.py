@@ -32,6 +32,11 @@ def word_text(*parts: str) -> str:
     return " ".join(words(*parts))
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text can be asked for in both databases and stand in a record: no NUL, no half characters."""
+    return "\x00" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
 def code_of(number: str, notation: str) -> str:
     """`number/notation` as people write it; one of them alone when the other is missing."""
     return "/".join(part for part in (number, notation) if part)

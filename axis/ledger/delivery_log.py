@@ -1,0 +1,479 @@
+"""
+The delivery log (nhật ký gửi, nhận): one row per delivery, or per submission that has none.
+
+Rows are ordered by `recorded_at`, then by id, and read page by page behind a key, never by offset. `recorded_at` is
+when the verdict was recorded that the row shows: the moment that decides on which day it counts. It never changes for
+a delivery; a held submission that is judged anew moves to its new place, and nothing else moves.
+
+The rows come from up to three sources, each with an index in that order: deliveries by their receiver, deliveries by
+their sender, and submissions that were not accepted. They are merged here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Row,
+    Select,
+    Text,
+    and_,
+    cast,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from axis.core.errors import InvalidQuestion
+from axis.core.events import JSON
+from axis.core.ids import is_id
+from axis.core.model import (
+    PENDING,
+    BusinessType,
+    DeliveryState,
+    Kind,
+    OrganNumber,
+    SubmissionState,
+    Urgency,
+    from_micros,
+    iso,
+    micros,
+)
+from axis.core.reasons import ReasonCode
+from axis.ledger import tables as t
+from axis.ledger.scope import Scope, names_of
+from axis.ledger.search import INDEXED, code_of, code_text, is_plain, words
+
+MOST_ROWS = 1_000
+"""Most rows of a page."""
+
+COLUMNS = (
+    "document",
+    "submission",
+    "delivery",
+    "kind",
+    "document_id",
+    "business_type",
+    "code",
+    "type_name",
+    "subject",
+    "urgency",
+    "tier",
+    "value",
+    "from",
+    "from_name",
+    "to",
+    "to_name",
+    "station",
+    "to_station",
+    "state",
+    "reason",
+    "status",
+    "registered",
+    "returned",
+    "submitted_at",
+    "recorded_at",
+    "state_at",
+    "received_at",
+    "digest",
+    "size",
+)
+"""Members of a row, in this order; a member that does not apply is null."""
+
+State = SubmissionState | DeliveryState
+
+_ALIASES: Mapping[str, frozenset[State]] = {
+    "pending": frozenset(PENDING),
+    SubmissionState.ACCEPTED.value: frozenset(DeliveryState),
+}
+"""`pending` is any of the three; what was accepted has deliveries, and shows as them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter:
+    """Which rows are asked for; what is not said does not restrict."""
+
+    organ: OrganNumber | None = None
+    """Sender or receiver, with everything below it."""
+    since: datetime | None = None
+    """Recorded at this moment or later."""
+    until: datetime | None = None
+    """Recorded before this moment."""
+    states: frozenset[State] = frozenset()
+    reason: ReasonCode | None = None
+    subject: str = ""
+    """Words of subject, number or notation; marks and capitals do not matter, all of them must occur."""
+    number: str = ""
+    """`15/QĐ-TTg`, or the number alone."""
+    document: str = ""
+    """The axis's id of a document or submission, or the sender's DocumentId."""
+    business_type: BusinessType | None = None
+    urgency: Urgency | None = None
+    kind: Kind | None = None
+    """
+    Only documents, or only statuses. Where nothing is said, the ways of accepted statuses are left out, as they are
+    no deliveries of documents; a status that was refused or held shows.
+    """
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be asked."""
+        plain(subject=self.subject, number=self.number, document=self.document)
+
+    def said(self) -> dict[str, JSON]:
+        """What was asked for, as the record of the question holds it."""
+        found: dict[str, JSON] = {}
+        for one in fields(self):
+            value: Any = getattr(self, one.name)
+            if value is None or value in ("", frozenset()):
+                continue
+            if isinstance(value, datetime):
+                found[one.name] = iso(value)
+            elif isinstance(value, frozenset):
+                found[one.name] = sorted(state.value for state in value)
+            elif isinstance(value, str):
+                found[one.name] = str(getattr(value, "value", value))
+            else:
+                found[one.name] = int(value)
+        return found
+
+
+def plain(**texts: str) -> None:
+    """
+    Make sure that these texts can be asked for.
+
+    Raises:
+        InvalidQuestion: one cannot stand in a record or a statement.
+    """
+    for name, one in texts.items():
+        if not is_plain(one):
+            raise InvalidQuestion(f"{name}: not a text")
+
+
+def states_named(name: str) -> frozenset[State]:
+    """
+    The states a person names: one of a submission or a delivery, or `pending`.
+
+    Raises:
+        InvalidQuestion: there is no such state; says which there are.
+    """
+    if name in _ALIASES:
+        return _ALIASES[name]
+    for states in (SubmissionState, DeliveryState):
+        if name in set(states):
+            return frozenset({states(name)})
+    known = sorted({*SubmissionState, *DeliveryState, "pending"})
+    raise InvalidQuestion(f"{name[:40]!r} is no state; there are {', '.join(known)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The row a page ends with; the next one begins behind it."""
+
+    at: int
+    id: str
+
+    @property
+    def text(self) -> str:
+        """The form that is handed out."""
+        return f"{self.at}.{self.id}"
+
+    @classmethod
+    def read(cls, text: str) -> Cursor:
+        """
+        The inverse of `text`.
+
+        Raises:
+            InvalidQuestion: it was not handed out by us.
+        """
+        digits, _, identifier = text.partition(".")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 18 and is_id(identifier)):
+            raise InvalidQuestion("`after` is the `after` of a page, unchanged")
+        return cls(int(digits), identifier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Some rows, and where the next ones begin; None at the end."""
+
+    rows: Sequence[dict[str, JSON]]
+    after: str | None
+
+
+async def read_page(
+    connection: AsyncConnection,
+    asked: LogFilter,
+    *,
+    scope: Scope,
+    after: Cursor | None,
+    limit: int,
+    oldest_first: bool = False,
+) -> Page:
+    """At most `limit` rows behind `after`, newest first or oldest first."""
+    limit = max(1, min(limit, MOST_ROWS))
+    writer = _Writer(
+        asked, scope=scope, after=after, oldest_first=oldest_first, dialect=connection.dialect.name
+    )
+    found = [
+        [_line(row) for row in await connection.execute(source.limit(limit + 1))]
+        for source in writer.sources()
+    ]
+    merged = heapq.merge(*found, key=lambda line: line.place, reverse=not oldest_first)
+    lines = [line for line, _ in zip(merged, range(limit + 1), strict=False)]
+    shown = lines[:limit]
+    names = await names_of(connection, [line.sender for line in shown if line.sender is not None])
+    end = shown[-1].place if len(lines) > limit else None
+    return Page(
+        rows=[line.row(names) for line in shown], after=Cursor(*end).text if end is not None else None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One row before it is shown."""
+
+    place: tuple[int, str]
+    sender: int | None
+    members: Mapping[str, JSON]
+
+    def row(self, names: Mapping[int, tuple[str, str]]) -> dict[str, JSON]:
+        name = names.get(self.sender, ("", ""))[1] if self.sender is not None else ""
+        return {**dict.fromkeys(COLUMNS), **self.members, "from_name": name or None}
+
+
+def _time(value: int | None) -> str | None:
+    return None if value is None else iso(from_micros(value))
+
+
+def _line(row: Row[*tuple[Any, ...]]) -> _Line:
+    """A row of either kind: the columns say which."""
+    common: dict[str, JSON] = {
+        "submission": row.submission_id,
+        "kind": row.kind,
+        "document_id": row.document_id,
+        "business_type": row.business_type,
+        "subject": row.subject,
+        "from": row.from_code,
+        "station": row.station_id,
+        "state": row.state,
+        "reason": row.reason,
+        "submitted_at": _time(row.submitted_at),
+        "recorded_at": _time(row.recorded_at),
+        "digest": row.digest,
+        "size": row.size,
+    }
+    if not hasattr(row, "delivery_id"):
+        more: dict[str, JSON] = {"code": row.code or None, "document": row.document_key}
+        return _Line((row.recorded_at, row.submission_id), row.sender, {**common, **more})
+    more = {
+        "document": row.document_key,
+        "delivery": row.delivery_id,
+        "code": code_of(row.number, row.notation) or None,
+        "type_name": row.type_name or None,
+        "urgency": row.urgency,
+        "tier": row.tier,
+        "value": row.value,
+        "to": row.to_code,
+        "to_name": row.to_name,
+        "to_station": row.to_station,
+        "status": row.status,
+        "registered": row.registered,
+        "returned": row.returned,
+        "state_at": _time(row.state_at),
+        "received_at": _time(row.received_at),
+    }
+    return _Line((row.recorded_at, row.delivery_id), row.sender, {**common, **more})
+
+
+_DELIVERIES = select(
+    t.delivery.c.id.label("delivery_id"),
+    t.delivery.c.document_key,
+    t.delivery.c.state,
+    t.delivery.c.reason,
+    t.delivery.c.status,
+    t.delivery.c.registered,
+    t.delivery.c.returned,
+    t.delivery.c.code.label("to_code"),
+    t.delivery.c.name.label("to_name"),
+    t.delivery.c.station_id.label("to_station"),
+    t.delivery.c.state_at,
+    t.delivery.c.received_at,
+    t.delivery.c.accepted_at.label("recorded_at"),
+    t.document.c.submission_id,
+    t.document.c.kind,
+    t.document.c.document_id,
+    t.document.c.business_type,
+    t.document.c.number,
+    t.document.c.notation,
+    t.document.c.type_name,
+    t.document.c.subject,
+    t.document.c.urgency,
+    t.document.c.tier,
+    t.document.c.value,
+    t.document.c.sender,
+    t.document.c.from_code,
+    t.document.c.station_id,
+    t.document.c.received_at.label("submitted_at"),
+    t.document.c.digest,
+    t.document.c.size,
+).join_from(
+    t.delivery,
+    t.document,
+    # Both ids are of one moment, that of the acceptance: the year is the same, and names the partition.
+    and_(t.document.c.id == t.delivery.c.document_key, t.document.c.year == t.delivery.c.year),
+)
+
+_SUBMISSIONS = select(
+    t.submission.c.id.label("submission_id"),
+    t.submission.c.document_key,
+    t.submission.c.kind,
+    t.submission.c.document_id,
+    t.submission.c.business_type,
+    t.submission.c.code,
+    t.submission.c.subject,
+    t.submission.c.sender,
+    t.submission.c.from_code,
+    t.submission.c.station_id,
+    t.submission.c.state,
+    t.submission.c.reason,
+    t.submission.c.received_at.label("submitted_at"),
+    t.submission.c.recorded_at,
+    t.submission.c.digest,
+    t.submission.c.size,
+).where(t.is_not_accepted)
+
+
+class _Writer:
+    """The statements of one question."""
+
+    def __init__(
+        self, asked: LogFilter, *, scope: Scope, after: Cursor | None, oldest_first: bool, dialect: str
+    ) -> None:
+        self._asked = asked
+        self._scope = scope
+        self._after = after
+        self._oldest_first = oldest_first
+        self._postgresql = dialect == "postgresql"
+
+    def sources(self) -> Iterator[Select[Any]]:
+        """Every source that can have rows, in the order of the log."""
+        if not self._asked.states or self._asked.states & frozenset(DeliveryState):
+            yield from self._deliveries()
+        if not self._asked.states or self._asked.states & frozenset(SubmissionState):
+            query = _SUBMISSIONS.where(*self._of_submissions())
+            yield self._in_order(query, t.submission.c.recorded_at, t.submission.c.id)
+
+    def _deliveries(self) -> Iterator[Select[Any]]:
+        query = _DELIVERIES.where(*self._of_deliveries())
+        first, *others = self._scope.trees or (None,)
+        table = t.delivery
+        for other in others:
+            assert other is not None, "no tree is no restriction"
+            query = query.where(other.covers(table.c.sender) | other.covers(table.c.organ))
+        if first is None:
+            yield self._in_order(query, table.c.accepted_at, table.c.id)
+            return
+        # Two statements instead of one OR: each has an index that begins with its organ.
+        received, sent = first.covers(table.c.organ), first.covers(table.c.sender)
+        yield self._in_order(query.where(received), table.c.accepted_at, table.c.id)
+        yield self._in_order(query.where(sent, ~received), table.c.accepted_at, table.c.id)
+
+    def _in_order(self, query: Select[Any], at: Any, identifier: Any) -> Select[Any]:
+        asked = self._asked
+        if asked.since is not None:
+            query = query.where(at >= micros(asked.since))
+        if asked.until is not None:
+            query = query.where(at < micros(asked.until))
+        if self._after is not None:
+            here = tuple_(at, identifier)
+            there = tuple_(literal(self._after.at, BigInteger()), literal(self._after.id))
+            query = query.where(here > there if self._oldest_first else here < there)
+        if self._oldest_first:
+            return query.order_by(at, identifier)
+        return query.order_by(at.desc(), identifier.desc())
+
+    def _of_deliveries(self) -> Iterator[ColumnElement[bool]]:
+        asked, delivery, document = self._asked, t.delivery, t.document
+        yield delivery.c.kind == (asked.kind or Kind.EDOC).value
+        states = sorted(state.value for state in asked.states if isinstance(state, DeliveryState))
+        if states and len(states) < len(DeliveryState):
+            yield delivery.c.state.in_(states)
+        may_be_received = not states or DeliveryState.ACKNOWLEDGED.value in states
+        if asked.reason is not None:
+            yield delivery.c.reason == asked.reason.value
+            may_be_received = False
+        if not may_be_received:
+            yield t.is_not_received
+        if asked.document:
+            yield from self._named(delivery.c.document_key, document.c.submission_id)
+        if asked.number:
+            yield _has_code(document.c.code_text, asked.number)
+        if asked.business_type is not None:
+            yield document.c.business_type == int(asked.business_type)
+        if asked.urgency is not None:
+            yield document.c.urgency == int(asked.urgency)
+        wanted = words(asked.subject)
+        if wanted and self._postgresql:
+            yield t.document_words.op("@>")(cast(wanted, ARRAY(Text)))
+        elif wanted:
+            yield _has_words(document.c.search_text, wanted)
+
+    def _named(self, *ids: Any) -> Iterator[ColumnElement[bool]]:
+        name = self._asked.document
+        if is_id(name):
+            yield or_(*(column == name for column in ids))
+        else:
+            yield t.document_id_head == name[:INDEXED]
+            yield t.document.c.document_id == name
+
+    def _of_submissions(self) -> Iterator[ColumnElement[bool]]:
+        asked, table = self._asked, t.submission
+        states = sorted(state.value for state in asked.states if isinstance(state, SubmissionState))
+        if states:
+            yield table.c.state.in_(states)
+        for tree in self._scope.trees:
+            # A message nobody could read names no sender: it belongs to whoever its station speaks for.
+            theirs = select(t.delegation.c.station_id).where(tree.covers(t.delegation.c.organ))
+            yield tree.covers(table.c.sender) | (table.c.sender.is_(None) & table.c.station_id.in_(theirs))
+        if asked.kind is not None:
+            yield table.c.kind == asked.kind.value
+        if asked.reason is not None:
+            yield table.c.reason == asked.reason.value
+        if asked.document and is_id(asked.document):
+            yield (table.c.id == asked.document) | (table.c.document_key == asked.document)
+        elif asked.document:
+            yield table.c.document_id == asked.document
+        if asked.number:
+            yield _has_code(table.c.code_text, asked.number)
+        if asked.business_type is not None:
+            yield table.c.business_type == int(asked.business_type)
+        if asked.urgency is not None:
+            # What was not accepted was not routed, so nobody decided how urgent it is.
+            yield literal(False)
+        wanted = words(asked.subject)
+        if wanted:
+            yield _has_words(table.c.search_text, wanted)
+
+
+def _has_words(column: Any, wanted: Iterable[str]) -> ColumnElement[bool]:
+    # Words hold letters and digits only, so nothing in them means anything to LIKE.
+    surrounded = literal(" ") + column + literal(" ")
+    return and_(*(surrounded.like(f"% {word} %") for word in wanted))
+
+
+def _has_code(column: Any, number: str) -> ColumnElement[bool]:
+    """The whole code, or every notation behind a number that stands alone."""
+    sought = code_text(number)
+    exact: ColumnElement[bool] = column == sought
+    if "/" in sought:
+        return exact
+    # "0" follows "/": everything that begins with the number and a stroke. Compared byte by byte in both databases.
+    return or_(exact, and_(column >= f"{sought}/", column < f"{sought}0"))
