@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Row, Table, select, text
+from sqlalchemy import Row, Table, select
 
 from axis.core.directory import BoundCertificate, Delegation, Directory, Organ, Station, are_two
 from axis.core.model import (
@@ -26,6 +26,7 @@ from axis.core.model import (
     from_micros,
 )
 from axis.ledger import tables as t
+from axis.ledger.projections import ORGANS_VERSION, WHOLE_VERSION
 from axis.ledger.store import SQLLedger
 
 _Rows = Sequence[Row[Any]]
@@ -38,6 +39,7 @@ class SQLDirectories:
     def __init__(self, ledger: SQLLedger) -> None:
         self._ledger = ledger
         self._snapshot: Directory | None = None
+        self._organs: _Organs | None = None
         self._reading = asyncio.Lock()
 
     async def current(self) -> Directory:
@@ -47,67 +49,66 @@ class SQLDirectories:
         async with self._reading:
             # Whoever waited here finds what the first one read.
             if self._snapshot is None or self._snapshot.version != await self._version():
-                rows = await self._read()
-                # 120,000 organs take a second or two: other work goes on meanwhile.
-                self._snapshot = await asyncio.to_thread(_build, rows)
+                await self._read()
+            assert self._snapshot is not None, "what was read is there"
             return self._snapshot
 
     async def _version(self) -> int:
         table = t.directory_version
+        query = select(table.c.n).where(table.c.id == WHOLE_VERSION)
         async with self._ledger.reading() as connection:
-            found = (await connection.execute(select(table.c.n).where(table.c.id == 1))).scalar()
-        return int(found or 0)
+            return int((await connection.execute(query)).scalar() or 0)
 
-    async def _read(self) -> _Read:
-        async with self._ledger.reading() as connection:
-            if connection.dialect.name == "postgresql":
-                # All tables as of one moment, the version too. SQLite reads so anyway.
-                await connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    async def _read(self) -> None:
+        # All tables as of one moment, the versions too.
+        async with self._ledger.reading(snapshot=True) as connection:
 
             async def every(table: Table) -> _Rows:
                 columns = [one for one in table.c if one.name != "search_text"]
                 return (await connection.execute(select(*columns))).all()
 
-            versions = await every(t.directory_version)
-            return _Read(
-                version=versions[0].n if versions else 0,
-                organs=await every(t.organ),
-                codes=await every(t.organ_code),
-                stations=await every(t.station),
-                delegations=await every(t.delegation),
-                certificates=await every(t.certificate),
-                releases=await every(t.release),
-            )
+            versions = {row.id: int(row.n) for row in await every(t.directory_version)}
+            organs_version = versions.get(ORGANS_VERSION, 0)
+            organs = self._organs
+            if organs is None or organs.version != organs_version:
+                rows, codes = await every(t.organ), await every(t.organ_code)
+                # 120,000 organs take a second or two: other work goes on meanwhile.
+                organs = await asyncio.to_thread(_read_organs, organs_version, rows, codes)
+            rest = [await every(table) for table in (t.station, t.delegation, t.certificate, t.release)]
+        self._organs = organs
+        self._snapshot = _snapshot(versions.get(WHOLE_VERSION, 0), organs, *rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
-    """The rows of one version."""
+class _Organs:
+    """The organs as of the version at which they changed last: the same objects in every snapshot until then."""
 
     version: int
-    organs: _Rows
-    codes: _Rows
-    stations: _Rows
-    delegations: _Rows
-    certificates: _Rows
-    releases: _Rows
+    organs: Mapping[OrganNumber, Organ]
+    codes: Mapping[str, tuple[OrganNumber, ...]]
 
 
-def _build(rows: _Read) -> Directory:
+def _read_organs(version: int, rows: _Rows, codes: _Rows) -> _Organs:
     aliases: dict[int, list[str]] = {}
-    for row in rows.codes:
+    for row in codes:
         aliases.setdefault(row.organ, []).append(row.written)
-    organs = {OrganNumber(row.number): _organ(row, aliases.get(row.number, ())) for row in rows.organs}
-    releases = _releases(rows.releases)
+    organs = {OrganNumber(row.number): _organ(row, aliases.get(row.number, ())) for row in rows}
+    return _Organs(version=version, organs=organs, codes=_codes(codes, organs))
+
+
+def _snapshot(
+    version: int, organs: _Organs, stations: _Rows, delegations: _Rows, certificates: _Rows, releases: _Rows
+) -> Directory:
+    released = _releases(releases)
     return Directory(
-        version=rows.version,
-        organs=organs,
-        codes=_codes(rows.codes, organs),
-        stations={StationId(row.id): _station(row) for row in rows.stations},
-        delegations=_newest_first(_delegation(row) for row in rows.delegations),
-        certificates=_newest_first(_certificate(row) for row in rows.certificates),
-        released=frozenset(digest for digest, persons in releases.items() if are_two(persons)),
-        releases=releases,
+        version=version,
+        organs=organs.organs,
+        codes=organs.codes,
+        stations={StationId(row.id): _station(row) for row in stations},
+        delegations=_newest_first(_delegation(row) for row in delegations),
+        certificates=_newest_first(_certificate(row) for row in certificates),
+        released=frozenset(digest for digest, persons in released.items() if are_two(persons)),
+        releases=released,
     )
 
 

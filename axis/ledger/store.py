@@ -61,7 +61,7 @@ from axis.core.model import (
 from axis.core.reasons import ReasonCode
 from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 from axis.ledger import tables as t
-from axis.ledger.projections import Change, Insert, Op, Put, Remove, project
+from axis.ledger.projections import WHOLE_VERSION, Change, Insert, Op, Put, Remove, project
 from axis.ledger.search import INDEXED, code_of, code_text
 
 _Key: TypeAlias = "tuple[tuple[str, Any], ...]"
@@ -384,7 +384,7 @@ class SQLTransaction:
     async def directory_version(self) -> int:
         """See the port."""
         table = t.directory_version
-        query = select(table.c.n).where(table.c.id == 1)
+        query = select(table.c.n).where(table.c.id == WHOLE_VERSION)
         rows = await self._rows(query, lock=True)
         if not rows and self._postgresql:
             # The very first act has no row to lock: two of them would both make version 1.

@@ -448,7 +448,10 @@ directory_version = Table(
     _derived("id", Integer(), primary_key=True, autoincrement=False),
     _derived("n", BigInteger()),
 )
-"""Counts the acts that changed the directory; a snapshot names the version it was made from."""
+"""
+Row 1 counts the acts that changed the directory; a snapshot names the version it was made from. Row 2 has the version
+at which organs changed last.
+"""
 
 release = Table(
     "release",

@@ -108,6 +108,25 @@ async def test_the_same_object_as_long_as_nothing_changed(ledger: SQLLedger) -> 
     assert "tay-ninh" not in second.stations
 
 
+async def test_an_act_on_a_station_does_not_read_the_organs_again(ledger: SQLLedger) -> None:
+    """120,000 organs stay the same objects until one of them changes."""
+    story = Story(ledger)
+    await story.organs({1: None})
+    directories = SQLDirectories(ledger)
+    first = await directories.current()
+
+    await story.station("tay-ninh")
+    second = await directories.current()
+    await story.organs({2: None})
+    third = await directories.current()
+
+    assert (first.version, second.version, third.version) == (1, 2, 3)
+    assert second.organs is first.organs
+    assert second.codes is first.codes
+    assert sorted(third.organs) == [1, 2]
+    assert "tay-ninh" in third.stations
+
+
 async def test_another_process_sees_a_change_at_once(ledger: SQLLedger, other_ledger: SQLLedger) -> None:
     """What one process commits is in the next snapshot of every other."""
     directories = SQLDirectories(other_ledger)
