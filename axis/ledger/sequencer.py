@@ -36,7 +36,7 @@ from axis.ledger.log import hashes_at
 from axis.ledger.seals import HistoryBroken, Seals, examine
 from axis.ledger.store import SQLLedger
 from signing.merkle import EMPTY_ROOT, Frontier, peaks
-from signing.note import Checkpoint, NoteSigner, origin_of, sign_note
+from signing.note import Checkpoint, NoteSigner, VerifierKey, origin_of, sign_note
 
 log = structlog.get_logger(__name__)
 
@@ -116,9 +116,11 @@ class Sequencer:
         batch: int = 2_000,
         lease: timedelta = timedelta(seconds=10),
         seals: Seals | None = None,
+        former: Sequence[VerifierKey] = (),
     ) -> None:
         """
-        `holder` names this sequencer among others; `seals` keep signed heads outside the database.
+        `holder` names this sequencer among others; `seals` keep signed heads outside the database; `former` are keys
+        that signed for this log before and are still believed.
 
         Raises:
             ValueError: the key is not this log's: nobody would believe what it signs.
@@ -133,6 +135,7 @@ class Sequencer:
         self._batch = batch
         self._lease = lease
         self._seals = seals
+        self._keys = (signer.verifier, *former)
         self._frontier = Frontier()
 
     # --- the loop -------------------------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ class Sequencer:
             ServiceUnavailable: the database or the seals do not answer.
         """
         witnessed = await self._seals.kept() if self._seals is not None else ()
-        await examine(self._ledger, log=self._log, keys=[self._signer.verifier], witnessed=witnessed)
+        await examine(self._ledger, log=self._log, keys=self._keys, witnessed=witnessed)
 
     # --- numbering ------------------------------------------------------------------------------------------------
 

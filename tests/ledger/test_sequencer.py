@@ -386,6 +386,20 @@ async def test_a_head_that_somebody_else_signed_is_not_believed(ledger: SQLLedge
             await a_sequencer(ledger, seals=seals).examine()
 
 
+async def test_a_new_key_goes_on_from_what_the_former_one_signed(ledger: SQLLedger, tmp_path: Path) -> None:
+    """The former key is named as such; a key nobody names is a stranger's."""
+    seals = SealFile(tmp_path / "head")
+    await Story(ledger).accepted()
+    former = SigningKey.from_seed(LOG, seed=bytes(range(1, 33)))
+    before = a_sequencer(ledger, seals=seals, signer=former)
+    await before.turn()
+    await before.sign_head()
+
+    with pytest.raises(HistoryBroken, match="cannot be believed"):
+        await a_sequencer(ledger, seals=seals).examine()
+    await a_sequencer(ledger, seals=seals, former=[former.verifier]).examine()
+
+
 async def test_a_new_epoch_says_that_history_broke(ledger: SQLLedger, tmp_path: Path) -> None:
     """The log goes on under another origin; the head of the lost history no longer stands in the way."""
     story, seals = Story(ledger), SealFile(tmp_path / "head")
