@@ -49,7 +49,7 @@ def validate(parsed: Parsed, *, world: World) -> Valid | Refusal:
                 known=Known(kind=message.kind, from_code=message.sender.organ_id[:64]),
                 keep_bytes=False,
             )
-    findings = [*parsed.oddities, *rules.check(message, at=inbound.received_at)]
+    findings = [*parsed.oddities, *rules.check(message, at=inbound.received_at, scale=world.priority_scale)]
     wrong = refusals(findings)
     if wrong:
         return Refusal(inbound=inbound, causes=causes_of(wrong), known=known_of(message, None))
