@@ -267,8 +267,9 @@ def conformance_page() -> str:
             _HEAD,
             "# Requirements: where they are met, and what shows it\n",
             (
-                f"{len(shown)} of {len(TITLES)} have a test that says it shows them. *Where* lists the modules that name"
-                " the requirement; a requirement without test is not claimed, whether code for it exists or not.\n"
+                f"{len(shown)} of {len(TITLES)} have a test that shows them, or one side of them: read it. *Where* lists"
+                " the modules that name the requirement; one without test is not claimed, whether code for it exists"
+                " or not.\n"
             ),
             _table(("", "requirement", "where", "test"), rows),
         ]
