@@ -386,16 +386,14 @@ def _shown_attachments(attachments: list[AttachmentFacts], *, say: _Words) -> Re
 
 
 def _shown_warnings(warnings: list[Warned], *, say: _Words) -> RenderableType:
-    table = Table(
-        title=say(f"Cảnh báo ({len(warnings)})", f"Warnings ({len(warnings)})"), title_justify="left"
-    )
-    table.add_column(say("Nội dung", "What"), overflow="fold", ratio=3)
-    table.add_column(say("Ở đâu", "Where"), overflow="fold", ratio=2)
-    table.add_column(say("Mã", "Code"), overflow="fold", ratio=1)
+    # Lines rather than columns: a terminal of 80 characters has no room for text, place and code side by side.
+    lines = [Text(say(f"Cảnh báo ({len(warnings)})", f"Warnings ({len(warnings)})"), style="italic")]
     for one in warnings:
-        place = one["path"].removeprefix("/edXML/edXMLEnvelope/edXMLHeader/") or "/"
-        table.add_row(_plain(one["text"]), _plain(place), _plain(one["code"]))
-    return table
+        place = one["path"].removeprefix("/edXML/edXMLEnvelope/edXMLHeader/")
+        lines.append(Text("• ", style="yellow").append_text(_plain(one["text"])))
+        lines.append(Text("  ").append_text(_plain(f"{one['code']}  {place}")))
+        lines[-1].stylize("dim")
+    return Group(*lines)
 
 
 __all__ = [
