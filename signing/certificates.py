@@ -46,10 +46,11 @@ UNREADABLE: Final = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     CryptographyDeprecationWarning,
+    UserWarning,
 )
 """
-What `cryptography` raises for certificates, lists and responses that are none. Not all are ValueErrors; the warning
-(a serial number of 0 or below) is one where warnings are errors.
+What `cryptography` raises for certificates, lists and responses that are none. Not all are ValueErrors. The warnings
+(a serial number of 0 or below, a name of impossible length) are errors only where all warnings are.
 """
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
