@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from axis.ledger.uploads import Spool, SQLUploads
 from tests.ledger.builders import NOON, Clock
 
 MINE, THEIRS = StationId("bo-y-te"), StationId("tay-ninh")
-CONTENT = os.urandom(3_000_001)
+CONTENT = random.Random(7).randbytes(3_000_001)
 DIGEST = Digest(hashlib.sha256(CONTENT).hexdigest())
 
 
