@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,10 +24,13 @@ from axis.broker.admin import StationUsers
 from axis.broker.connection import BrokerAddress, Link, TLSFiles
 from axis.broker.consumer import Consumer
 from axis.broker.management import Management
+from axis.broker.migration import Migration, Say
 from axis.broker.publisher import BrokerPublisher
+from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
 from axis.core.errors import SettingsError
 from axis.core.ids import compose
+from axis.core.model import Channel
 from axis.core.ports import Clock, Ids, StationAccounts
 from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acts import Acts
@@ -42,26 +45,18 @@ from axis.flow.replay import Replayer
 from axis.flow.seal import Seal
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
-from axis.ledger.count import By as By
-from axis.ledger.count import CountFilter as CountFilter
-from axis.ledger.delivery_log import LogFilter as LogFilter
-from axis.ledger.delivery_log import states_named as states_named
 from axis.ledger.directory import SQLDirectories
-from axis.ledger.export import csv_lines as csv_lines
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
-from axis.ledger.queries import ActFilter as ActFilter
-from axis.ledger.queries import Queries as Queries
+from axis.ledger.queries import Queries
 from axis.ledger.scope import Viewer
 from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
-from axis.ledger.tables import declared, pending_leaf
-from axis.ledger.trouble import ReplayFilter as ReplayFilter
-from axis.ledger.trouble import TroubleKind as TroubleKind
+from axis.ledger.tables import pending_leaf
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.settings import Settings
 from signing.certificates import TrustStore
@@ -446,16 +441,22 @@ async def open_accounts(settings: Settings) -> AsyncIterator[StationAccounts | N
     if settings.is_embedded:
         yield None
         return
-    if settings.broker_management_url is None:
-        raise SettingsError(("AXIS_BROKER_MANAGEMENT_URL: required to change stations on a broker",))
-    path = urlsplit(settings.broker_urls[0].reveal()).path
     own_user = unquote(urlsplit(settings.broker_urls[0].reveal()).username or "")
+    async with _management(settings) as management:
+        yield StationUsers(management, reserved=(own_user,) if own_user else ())
+
+
+@asynccontextmanager
+async def _management(settings: Settings) -> AsyncIterator[Management]:
+    if settings.broker_management_url is None:
+        raise SettingsError(("AXIS_BROKER_MANAGEMENT_URL: required for this command",))
+    path = urlsplit(settings.broker_urls[0].reveal()).path
     async with Management(
         settings.broker_management_url.reveal(),
         vhost=unquote(path.removeprefix("/")) or "/",
         ca=settings.broker_ca,
     ) as management:
-        yield StationUsers(management, reserved=(own_user,) if own_user else ())
+        yield management
 
 
 # --- looking, for `axis doctor` ---------------------------------------------------------------------------------
@@ -529,9 +530,42 @@ async def look_at_broker(settings: Settings) -> str:
         await link.close()
 
 
-def column_classes() -> list[dict[str, str]]:
-    """Every column of the ledger with its class: evidence, derived or operational, and why."""
-    return [
-        {"table": table, "column": column, "class": kind, "reason": reason}
-        for table, column, kind, reason in declared()
-    ]
+# --- the broker's topology, for `axis broker` -------------------------------------------------------------------
+
+
+async def plan_topology(settings: Settings, *, say: Say) -> list[dict[str, str]]:
+    """
+    What differs between the broker and this version's topology; empty when nothing does.
+
+    Raises:
+        SettingsError: broker or management interface is not configured.
+        ServiceUnavailable: one of them does not answer.
+    """
+    async with _migration(settings) as migration:
+        return [one.row(say) for one in await migration.plan()]
+
+
+async def apply_topology(
+    settings: Settings, *, progress: Callable[[str], None], say: Say
+) -> list[dict[str, str]]:
+    """
+    Bring the broker to this version's topology without losing a message; returns what differed.
+
+    Raises:
+        SettingsError: broker or management interface is not configured.
+        MoveBlocked: a client has messages in hand and does not acknowledge them.
+        ServiceUnavailable: one of them does not answer.
+    """
+    async with _migration(settings) as migration:
+        return [one.row(say) for one in await migration.apply(progress=progress, say=say)]
+
+
+@asynccontextmanager
+async def _migration(settings: Settings) -> AsyncIterator[Migration]:
+    address = broker_address(settings)
+    async with open_axis(settings) as axis, _management(settings) as management:
+        stations = (await axis.directories.current()).stations.values()
+        topology = whole_topology(
+            (one.id, one.secret) for one in stations if one.channel is Channel.AMQP and one.secret
+        )
+        yield Migration(management, address, topology=topology, randomness=SystemRandomness())

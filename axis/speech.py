@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum, unique
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +27,26 @@ out = Console(soft_wrap=True)
 """What was asked for."""
 err = Console(stderr=True, soft_wrap=True)
 """What goes on meanwhile, and what went wrong."""
+
+
+_PROSE = frozenset(
+    {
+        "subject",
+        "text",
+        "then",
+        "name",
+        "to_name",
+        "organ_name",
+        "from_name",
+        "what",
+        "step",
+        "reason",
+        "value",
+        "vi",
+        "en",
+    }
+)
+"""Members that are sentences or names, which may be broken where a table is too narrow."""
 
 
 @unique
@@ -80,17 +101,27 @@ def print_rows(
             if not rows:
                 out.print(empty or say("Không có dòng nào.", "No rows."))
                 return
-            table = Table(title=title or None, title_justify="left", header_style="bold", pad_edge=False)
-            for heading in columns.values():
-                is_number = all(isinstance(row.get(_member(columns, heading)), int | None) for row in rows)
-                table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+            table = Table(
+                title=title or None,
+                title_justify="left",
+                header_style="bold",
+                box=SIMPLE_HEAD,
+                pad_edge=False,
+            )
+            for name, heading in columns.items():
+                is_number = all(isinstance(row.get(name), int | None) for row in rows)
+                is_prose = name in _PROSE
+                table.add_column(
+                    heading,
+                    justify="right" if is_number else "left",
+                    # What is read letter by letter is never broken; sentences give way.
+                    no_wrap=not is_prose and not is_number,
+                    overflow="fold" if is_prose else "ellipsis",
+                    ratio=1 if is_prose else None,
+                )
             for row in rows:
                 table.add_row(*(_cell(row.get(name)) for name in columns))
             out.print(table)
-
-
-def _member(columns: Mapping[str, str], heading: str) -> str:
-    return next(name for name, one in columns.items() if one == heading)
 
 
 def _cell(value: Any) -> str:
@@ -99,7 +130,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return say("có", "yes") if value else ""
     if isinstance(value, str) and len(value) == 32 and value[10:11] == "T":
-        # A record's time to the microsecond is for machines; a person reads the second.
+        # A record's time to the microsecond is for machines.
         return value[:19].replace("T", " ")
     return str(value)
 

@@ -1,0 +1,425 @@
+"""
+`axis organ`, `axis station`, `axis secrecy`: who is who, who may speak for whom, and what people change about it.
+
+Every change needs a person (`--as`, else the login name) and a reason (`--reason`), and is an event in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from axis.cli.run import settings
+from axis.core.directory import Directory, Organ, Station
+from axis.core.errors import NotFound
+from axis.core.model import Actor, Channel, Digest, SignaturePolicy, StationId, iso
+from axis.core.text import searchable
+from axis.speech import Format, complain, err, out, print_json, print_rows, say
+
+_T = TypeVar("_T")
+_JSON = Annotated[bool, typer.Option("--json", help=say("In một tài liệu JSON.", "Print one JSON document."))]
+_AS = Annotated[str | None, typer.Option("--as", metavar="PERSON", help=say("Người thực hiện; mặc định: tên đăng nhập.", "Who acts; default: the login name."))]  # fmt: skip
+_REASON = Annotated[
+    str, typer.Option("--reason", help=say("Vì sao; được ghi vào nhật ký.", "Why; goes into the ledger."))
+]
+_STATION = Annotated[str, typer.Argument(metavar="STATION", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Put the commands into the application."""
+    organ = typer.Typer(
+        no_args_is_help=True, help=say("Danh mục cơ quan, đơn vị.", "The directory of organs.")
+    )
+    organ.command("import", help=say("Nạp danh mục (CSV, JSON); --dry-run chỉ liệt kê lỗi.",
+                                     "Import a list (CSV, JSON); --dry-run only lists defects."))(organ_import)  # fmt: skip
+    organ.command(
+        "show",
+        help=say("Một cơ quan, các mã và điểm kết nối của nó.", "One organ, its codes and its station."),
+    )(organ_show)
+    organ.command(
+        "search", help=say("Tìm theo tên, có dấu hoặc không dấu.", "Search by name, with or without marks.")
+    )(organ_search)
+    app.add_typer(organ, name="organ")
+
+    station = typer.Typer(no_args_is_help=True, help=say("Các điểm kết nối.", "The connected systems."))
+    station.command("add", help=say("Thêm một điểm kết nối; khóa được in ra đúng một lần.",
+                                    "Add a station; its key is printed once."))(station_add)  # fmt: skip
+    station.command("list", help=say("Danh sách.", "The list."))(station_list)
+    station.command("show", help=say("Một điểm kết nối.", "One station."))(station_show)
+    station.command("suspend", help=say("Tạm dừng.", "Suspend."))(station_suspend)
+    station.command("resume", help=say("Mở lại.", "Resume."))(station_resume)
+    station.command(
+        "rotate", help=say("Cấp khóa mới; khóa cũ hết giá trị.", "A new key; the old one is void.")
+    )(station_rotate)
+    cert = typer.Typer(
+        no_args_is_help=True, help=say("Chứng thư gắn với cơ quan.", "Certificates bound to organs.")
+    )
+    cert.command("add", help=say("Gắn chứng thư với cơ quan; từ đó cơ quan phải ký.",
+                                 "Bind a certificate to an organ; it must sign from then on."))(cert_add)  # fmt: skip
+    cert.command("list", help=say("Các chứng thư đã gắn.", "Bound certificates."))(cert_list)
+    cert.command("revoke", help=say("Bỏ gắn một chứng thư.", "Unbind a certificate."))(cert_revoke)
+    station.add_typer(cert, name="cert")
+    app.add_typer(station, name="station")
+
+    secrecy = typer.Typer(
+        no_args_is_help=True,
+        help=say("Văn bản bị từ chối vì dấu mật.", "Documents refused for a secrecy mark."),
+    )
+    secrecy.command("release", help=say("Cho phép một mã băm bị nhận nhầm; cần hai người.",
+                                        "Release a digest that was misread; takes two people."))(secrecy_release)  # fmt: skip
+    app.add_typer(secrecy, name="secrecy")
+
+
+# --- organs -------------------------------------------------------------------------------------------------------
+
+
+def organ_import(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help=say("Mặc định: 95 cơ quan cấp 1, tính đến 04/02/2020.", "Default: the 95 organs of level 1 as of 4 February 2020."))] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ liệt kê, không thay đổi gì.", "Only list, change nothing."))] = False,
+    with_assumed: Annotated[bool, typer.Option("--with-assumed", help=say("Nạp cả mã chưa có nguồn.", "Take codes without a source, too."))] = False,
+    partial: Annotated[bool, typer.Option("--partial", help=say("Nạp các dòng đúng dù có dòng sai.", "Take the good rows although others are wrong."))] = False,
+    who: _AS = None,
+    reason: _REASON = "",
+    as_json: _JSON = False,
+) -> None:  # fmt: skip
+    from axis.data import organs_csv
+    from axis.flow.organ_import import read_organs
+
+    try:
+        content = file.read_bytes() if file is not None else organs_csv()
+    except OSError as problem:
+        complain(f"{file}: {problem.strerror}")
+        sys.exit(2)
+    rows, defects = read_organs(content)
+
+    async def act(acts: Any) -> Any:
+        return await acts.import_organs(
+            rows,
+            by=_person(who, reason),
+            defects=defects,
+            dry_run=dry_run,
+            partial=partial,
+            with_assumed=with_assumed,
+            source=file.name if file is not None else "axis.data",
+        )
+
+    report = _act(act)
+    listed = [
+        {"row": one.row, "kind": one.kind.value, "value": one.found, "text": say(one.vi, one.en)}
+        for one in report.defects
+    ]
+    if as_json:
+        print_json({"rows": report.rows, "added": report.added, "changed": report.changed,
+                    "unchanged": report.unchanged, "version": report.version, "defects": listed})  # fmt: skip
+        return
+    if listed:
+        print_rows(listed, form=Format.TABLE, columns={"row": say("Dòng", "Row"), "kind": say("Loại", "Kind"), "text": say("Lỗi", "Defect")})  # fmt: skip
+    done = say("sẽ thêm", "would add") if dry_run else say("đã thêm", "added")
+    err.print(say(f"{report.rows} dòng: {done} {report.added}, sửa {report.changed}, giữ nguyên {report.unchanged}.",
+                  f"{report.rows} rows: {done} {report.added}, change {report.changed}, keep {report.unchanged}."))  # fmt: skip
+
+
+def organ_show(
+    code: Annotated[str, typer.Argument(metavar="CODE", show_default=False)], as_json: _JSON = False
+) -> None:
+    from axis.bootstrap import SystemClock
+    from axis.edxml.organ_code import normal
+
+    at = SystemClock().now()
+    directory = _directory()
+    organ = directory.by_code(normal(code), at=at)
+    if organ is None:
+        near = directory.nearest(normal(code))
+        complain(
+            say(f"Không có mã {code} trong danh mục.", f"{code} is not in the directory."),
+            then=", ".join(f"{one.code} {one.name}" for one in near),
+        )
+        sys.exit(1)
+    station = directory.station_of(organ.number, at=at)
+    successor = directory.organs[organ.successor] if organ.successor is not None else None
+    row = {
+        **_organ_row(organ),
+        "codes": sorted(one for one, numbers in directory.codes.items() if organ.number in numbers),
+        "above": [one.code for one in list(directory.ancestry(organ.number))[1:]],
+        "station": station.id if station is not None else None,
+        "valid_from": iso(organ.valid_from) if organ.valid_from else None,
+        "valid_to": iso(organ.valid_to) if organ.valid_to else None,
+        "successor": successor.code if successor is not None else None,
+        "certificates": [
+            _certificate_row(organ, one) for one in directory.certificates.get(organ.number, ())
+        ],
+    }
+    if as_json:
+        print_json(row)
+    else:
+        _print_facts(row)
+
+
+def organ_search(
+    words: Annotated[list[str], typer.Argument(metavar="TEXT", show_default=False)],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 20,
+    as_json: _JSON = False,
+) -> None:
+    wanted = searchable(*words).split()
+    directory = _directory()
+    found = [
+        organ
+        for organ in directory.organs.values()
+        if all(word in searchable(organ.name, organ.code) for word in wanted)
+    ][:limit]
+    print_rows(
+        [_organ_row(one) for one in found],
+        form=Format.JSON if as_json else Format.TABLE,
+        columns={
+            "code": say("Mã định danh", "Code"),
+            "name": say("Tên", "Name"),
+            "kind": say("Loại", "Kind"),
+        },
+    )
+    sys.exit(0 if found else 1)
+
+
+def _organ_row(organ: Organ) -> dict[str, Any]:
+    return {"code": organ.code, "name": organ.name, "kind": organ.kind}
+
+
+# --- stations -----------------------------------------------------------------------------------------------------
+
+
+def station_add(
+    station: _STATION,
+    organs: Annotated[list[str], typer.Option("--organs", metavar="CODE", help=say("Cơ quan mà điểm kết nối đại diện, kể cả các đơn vị bên dưới.", "Organs it speaks for, with all below."), show_default=False)],
+    name: Annotated[str, typer.Option("--name")] = "",
+    channel: Annotated[Channel, typer.Option("--channel")] = Channel.AMQP,
+    signature: Annotated[SignaturePolicy, typer.Option("--signature", help=say("required: phải ký; labelled: nhận cả chưa ký, để tham khảo.", "required: must sign; labelled: unsigned travels as reference."))] = SignaturePolicy.REQUIRED,
+    who: _AS = None,
+    reason: _REASON = "",
+    as_json: _JSON = False,
+) -> None:  # fmt: skip
+    from axis.flow.acts import NewStation
+
+    found = settings()
+    wanted = NewStation(
+        id=StationId(station),
+        name=name or station,
+        organs=tuple(organs),
+        channel=channel,
+        policy=signature,
+        inline_bytes=found.inline_bytes,
+        window=found.window,
+    )
+    credential = _act(lambda acts: acts.add_station(wanted, by=_person(who, reason)))
+    _hand_out(credential, as_json=as_json)
+
+
+def station_list(as_json: _JSON = False) -> None:
+    directory = _directory()
+    print_rows(
+        [_station_row(one, directory) for one in sorted(directory.stations.values(), key=lambda one: one.id)],
+        form=Format.JSON if as_json else Format.TABLE,
+        columns={
+            "id": say("Điểm kết nối", "Station"),
+            "name": say("Tên", "Name"),
+            "state": say("Trạng thái", "State"),
+            "channel": say("Kênh", "Channel"),
+            "signature": say("Chữ ký", "Signature"),
+            "organs": say("Đơn vị", "Organs"),
+        },
+    )
+
+
+def station_show(station: _STATION, as_json: _JSON = False) -> None:
+    directory = _directory()
+    found = directory.stations.get(StationId(station))
+    if found is None:
+        raise NotFound("station", station)
+    row = {
+        **_station_row(found, directory),
+        "organs": [
+            {"code": directory.organs[one.organ].code, "name": directory.organs[one.organ].name,
+             "subtree": one.subtree, "from": iso(one.valid_from), "to": iso(one.valid_to) if one.valid_to else None}
+            for delegations in directory.delegations.values()
+            for one in delegations
+            if one.station == found.id
+        ],
+        "inline_bytes": found.inline_bytes,
+        "window": found.window,
+        "refuses_unpassed": found.refuses_unpassed,
+    }  # fmt: skip
+    if as_json:
+        print_json(row)
+    else:
+        _print_facts(row)
+
+
+def _station_row(station: Station, directory: Directory) -> dict[str, Any]:
+    organs = [one for found in directory.delegations.values() for one in found if one.station == station.id]
+    return {
+        "id": station.id,
+        "name": station.name,
+        "state": station.state.value,
+        "channel": station.channel.value,
+        "signature": station.policy.value,
+        "organs": len(organs),
+    }
+
+
+def station_suspend(station: _STATION, who: _AS = None, reason: _REASON = "") -> None:
+    _act(lambda acts: acts.suspend_station(StationId(station), by=_person(who, reason)))
+    err.print(say(f"Đã tạm dừng {station}.", f"{station} is suspended."))
+
+
+def station_resume(station: _STATION, who: _AS = None, reason: _REASON = "") -> None:
+    _act(lambda acts: acts.resume_station(StationId(station), by=_person(who, reason)))
+    err.print(say(f"Đã mở lại {station}.", f"{station} is active."))
+
+
+def station_rotate(station: _STATION, who: _AS = None, reason: _REASON = "", as_json: _JSON = False) -> None:
+    credential = _act(lambda acts: acts.rotate_station(StationId(station), by=_person(who, reason)))
+    _hand_out(credential, as_json=as_json)
+
+
+def _hand_out(credential: Any, *, as_json: bool) -> None:
+    """The one time the key is shown."""
+    if as_json:
+        print_json(
+            {"station": credential.station, "key": credential.key, "queue_secret": credential.queue_secret}
+        )
+        return
+    out.print(f"AXIS_STATION_KEY={credential.key}", highlight=False)
+    out.print(f"AXIS_STATION_SECRET={credential.queue_secret}", highlight=False)
+    err.print(say("Khóa chỉ hiện một lần; Trục chỉ giữ mã băm. Hãy trao cho đơn vị theo đường an toàn.",
+                  "The key is shown once; the axis keeps its hash. Hand it over by a safe way."))  # fmt: skip
+
+
+# --- certificates -------------------------------------------------------------------------------------------------
+
+
+def cert_add(
+    organ: Annotated[str, typer.Argument(metavar="CODE", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="PEM", show_default=False)],
+    who: _AS = None,
+    reason: _REASON = "",
+) -> None:
+    try:
+        content = file.read_bytes()
+    except OSError as problem:
+        complain(f"{file}: {problem.strerror}")
+        sys.exit(2)
+    bound = _act(lambda acts: acts.bind_certificate(organ, content, by=_person(who, reason)))
+    err.print(
+        say(
+            f"Đã gắn chứng thư {bound.serial} với {organ}.",
+            f"Certificate {bound.serial} is bound to {organ}.",
+        )
+    )
+
+
+def cert_list(
+    organ: Annotated[str | None, typer.Argument(metavar="CODE", show_default=False)] = None,
+    as_json: _JSON = False,
+) -> None:
+    directory = _directory()
+    rows = [
+        _certificate_row(directory.organs[number], one)
+        for number, bound in directory.certificates.items()
+        for one in bound
+        if organ is None or directory.organs[number].code == organ
+    ]
+    print_rows(
+        rows,
+        form=Format.JSON if as_json else Format.TABLE,
+        columns={
+            "organ": say("Đơn vị", "Organ"),
+            "serial": say("Số hiệu", "Serial"),
+            "issuer": say("Nơi cấp", "Issuer"),
+            "from": say("Từ", "From"),
+            "to": say("Đến", "To"),
+            "revoked_at": say("Bỏ gắn lúc", "Revoked"),
+        },
+    )
+
+
+def _certificate_row(organ: Organ, one: Any) -> dict[str, Any]:
+    return {
+        "organ": organ.code,
+        "fingerprint": one.fingerprint,
+        "serial": one.serial,
+        "issuer": one.issuer,
+        "from": iso(one.valid_from),
+        "to": iso(one.valid_to) if one.valid_to else None,
+        "revoked_at": iso(one.revoked_at) if one.revoked_at else None,
+    }
+
+
+def cert_revoke(
+    fingerprint: Annotated[str, typer.Argument(metavar="SHA256", show_default=False)],
+    who: _AS = None,
+    reason: _REASON = "",
+) -> None:
+    found = _act(lambda acts: acts.revoke_certificate(Digest(fingerprint.lower()), by=_person(who, reason)))
+    err.print(say(f"Đã bỏ gắn khỏi {len(found)} đơn vị.", f"Unbound from {len(found)} organs."))
+
+
+# --- secrecy ------------------------------------------------------------------------------------------------------
+
+
+def secrecy_release(
+    digest: Annotated[str, typer.Argument(metavar="SHA256", show_default=False)],
+    who: _AS = None,
+    reason: _REASON = "",
+) -> None:
+    released = _act(lambda acts: acts.release_digest(Digest(digest.lower()), by=_person(who, reason)))
+    if released.in_force:
+        err.print(
+            say(
+                "Đã đủ hai người: gói tin này được gửi lại.",
+                "Two people have released it: it may be sent again.",
+            )
+        )
+    else:
+        err.print(say("Cần thêm một người nữa.", "One more person is needed."))
+
+
+# --- the machinery ------------------------------------------------------------------------------------------------
+
+
+def _person(who: str | None, reason: str) -> Actor:
+    return Actor(person=who or getpass.getuser(), reason=reason or None)
+
+
+def _act(act: Callable[[Any], Awaitable[_T]]) -> _T:
+    from axis.bootstrap import open_accounts, open_axis
+
+    async def run() -> _T:
+        found = settings()
+        async with open_axis(found, may_create=True) as axis, open_accounts(found) as accounts:
+            return await act(axis.acts(accounts=accounts))
+
+    return asyncio.run(run())
+
+
+def _directory() -> Directory:
+    from axis.bootstrap import open_axis
+
+    async def run() -> Directory:
+        async with open_axis(settings()) as axis:
+            return await axis.directories.current()
+
+    return asyncio.run(run())
+
+
+def _print_facts(row: dict[str, Any]) -> None:
+    for name, value in row.items():
+        if isinstance(value, list):
+            out.print(f"[dim]{name}[/]")
+            for one in value:
+                out.print(f"  {one}", highlight=False)
+        elif value is not None:
+            out.print(f"[dim]{name:<18}[/] {value}", highlight=False)
