@@ -4,7 +4,7 @@ The parts of an axis between its transports, wired for tests: real ledger, real 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
+from axis.bootstrap import SystemClock
 from axis.core.directory import Directory
 from axis.core.events import Event, EventKind, read_record
 from axis.core.exchange import Ack, Answer, Consignment, Outcome, StationMessage
@@ -78,15 +79,29 @@ class Office:
     sequencer: Sequencer
 
     @classmethod
-    def open(cls, ledger: SQLLedger, folder: Path, *, first_id: int = 0) -> Office:
-        """Wire an office on a ledger; several on one ledger are several processes of one axis."""
-        clock, ids, country, bells = Ticking(), Counting(first_id), Country(), Bells()
-        blobs = FileBlobs(folder / "blobs")
-        outbox = SQLOutbox(ledger)
+    def open(
+        cls,
+        ledger: SQLLedger,
+        folder: Path,
+        *,
+        first_id: int = 0,
+        blobs: Callable[[FileBlobs], FileBlobs] = lambda one: one,
+        outbox: Callable[[SQLOutbox], SQLOutbox] = lambda one: one,
+        sequencer_ledger: SQLLedger | None = None,
+        is_clock_real: bool = False,
+    ) -> Office:
+        """
+        Wire an office on a ledger; several on one ledger are several processes of one axis.
+
+        `blobs` and `outbox` may wrap those ports, to watch or to break them.
+        """
+        clock = Ticking(SystemClock().now() if is_clock_real else AT, is_real=is_clock_real)
+        ids, country, bells = Counting(first_id), Country(), Bells()
+        kept, waiting = blobs(FileBlobs(folder / "blobs")), outbox(SQLOutbox(ledger))
         seal = Seal(BatchReceiptSigner(RECEIPTS))
         pipeline = Pipeline(
             ledger=ledger,
-            blobs=blobs,
+            blobs=kept,
             uploads=SQLUploads(ledger, clock=clock),
             signer=seal,
             clock=clock,
@@ -97,8 +112,8 @@ class Office:
         holds = HoldKeeper(
             pipeline=pipeline,
             ledger=ledger,
-            outbox=outbox,
-            blobs=blobs,
+            outbox=waiting,
+            blobs=kept,
             directories=country,
             clock=clock,
             bells=bells,
@@ -108,8 +123,8 @@ class Office:
             ledger=ledger,
             view=SQLStationView(ledger),
             log=SQLLogView(ledger),
-            outbox=outbox,
-            blobs=blobs,
+            outbox=waiting,
+            blobs=kept,
             directories=country,
             signer=seal,
             clock=clock,
@@ -121,29 +136,36 @@ class Office:
         )
         return cls(
             ledger=ledger,
-            blobs=blobs,
+            blobs=kept,
             clock=clock,
             ids=ids,
             country=country,
-            outbox=outbox,
+            outbox=waiting,
             pipeline=pipeline,
             holds=holds,
             desk=desk,
             gravedigger=Gravedigger(
-                ledger=ledger, blobs=blobs, directories=country, clock=clock, ids=ids, bells=bells
+                ledger=ledger, blobs=kept, directories=country, clock=clock, ids=ids, bells=bells
             ),
             replayer=Replayer(
                 pipeline=pipeline,
                 holds=holds,
                 ledger=ledger,
-                blobs=blobs,
+                blobs=kept,
                 directories=country,
                 clock=clock,
                 ids=ids,
                 bells=bells,
             ),
-            sequencer=Sequencer(ledger, clock=clock, signer=LOG, log="test.example/log", holder="test"),
+            sequencer=Sequencer(
+                sequencer_ledger or ledger, clock=clock, signer=LOG, log="test.example/log", holder="test"
+            ),
         )
+
+    async def enrol_once(self) -> None:
+        """The same, unless another process has done it."""
+        if not await self.rows(t.station):
+            await self.enrol()
 
     async def enrol(self) -> None:
         """Put the stations of the country into the ledger, as acts of persons would."""

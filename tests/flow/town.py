@@ -72,12 +72,15 @@ _STATIONS = (
 
 
 class Ticking:
-    """A clock that moves a millisecond whenever somebody looks, and jumps when told."""
+    """A clock that moves a millisecond whenever somebody looks, and jumps when told; or the machine's own."""
 
-    def __init__(self, at: datetime = AT) -> None:
+    def __init__(self, at: datetime = AT, *, is_real: bool = False) -> None:
         self._now = at
+        self._is_real = is_real
 
     def now(self) -> datetime:
+        if self._is_real:
+            return datetime.now(UTC)
         self._now += timedelta(milliseconds=1)
         return self._now
 
