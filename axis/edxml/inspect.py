@@ -311,9 +311,9 @@ def render_inspection(result: Inspection, *, lang: str = f.Language.VI) -> Rende
     return Panel(Group(*parts), title=_plain(result["file"]), title_align="left", border_style=style)
 
 
-def _plain(text: str) -> Text:
-    # `Text` takes no markup; `quoted` takes out what would move the cursor.
-    return Text(f.quoted(text, longest=_LONGEST_LINE))
+def _plain(text: str, *, style: str = "") -> Text:
+    # `Text` takes no markup; `quoted` takes out what would move the cursor. Wrapped whatever the console's habit is.
+    return Text(f.quoted(text, longest=_LONGEST_LINE), style=style, no_wrap=False, overflow="fold")
 
 
 def _shown_error(error: Fault, *, kind: str, say: _Words) -> RenderableType:
@@ -322,12 +322,12 @@ def _shown_error(error: Fault, *, kind: str, say: _Words) -> RenderableType:
         if kind == UNREADABLE
         else say("Trục sẽ không tiếp nhận", "The axis would refuse it")
     )
-    lines = [Text(f"{head} [{error['code']}]: {say(error['vi'], error['en'])}", style="bold red")]
-    lines += [
-        Text(f"  • {f.quoted(one['path'], longest=_LONGEST_LINE)}: {say(one['vi'], one['en'])}")
-        for one in error["details"]
-    ]
-    return Group(*lines)
+    lines = _points()
+    lines.add_row("✗", _plain(f"[{error['code']}] {head}: {say(error['vi'], error['en'])}", style="bold red"))
+    for one in error["details"]:
+        lines.add_row("•", _plain(say(one["vi"], one["en"])))
+        lines.add_row("", _plain(one["path"], style="dim"))
+    return lines
 
 
 def _shown_header(result: Inspection, *, say: _Words) -> RenderableType:
@@ -387,13 +387,21 @@ def _shown_attachments(attachments: list[AttachmentFacts], *, say: _Words) -> Re
 
 def _shown_warnings(warnings: list[Warned], *, say: _Words) -> RenderableType:
     # Lines rather than columns: a terminal of 80 characters has no room for text, place and code side by side.
-    lines = [Text(say(f"Cảnh báo ({len(warnings)})", f"Warnings ({len(warnings)})"), style="italic")]
+    lines = _points()
     for one in warnings:
         place = one["path"].removeprefix("/edXML/edXMLEnvelope/edXMLHeader/")
-        lines.append(Text("• ", style="yellow").append_text(_plain(one["text"])))
-        lines.append(Text("  ").append_text(_plain(f"{one['code']}  {place}")))
-        lines[-1].stylize("dim")
-    return Group(*lines)
+        lines.add_row("•", _plain(one["text"]))
+        lines.add_row("", _plain(f"{one['code']}  {place}", style="dim"))
+    return Group(
+        Text(say(f"Cảnh báo ({len(warnings)})", f"Warnings ({len(warnings)})"), style="italic"), lines
+    )
+
+
+def _points() -> Table:
+    table = Table.grid(padding=(0, 1))
+    table.add_column()
+    table.add_column(overflow="fold")
+    return table
 
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tracemalloc
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -462,9 +463,25 @@ def test_faults_are_shown_first(file: Path) -> None:
     file.write_bytes(a_status_package("13"))
     status = _shown(inspect_file(file), lang="vi")
 
-    assert "Không đọc được [parse.not_edxml]" in unreadable
+    assert "[parse.not_edxml] Không đọc được" in unreadable
     assert "Warnings (2)" in warned
     assert "13 (yêu cầu lấy lại)" in status
+
+
+def test_nothing_is_cut_off_on_a_narrow_terminal(file: Path) -> None:
+    """Long texts wrap, also on a console that lets lines run on."""
+    file.write_bytes(altered(an_edoc_package(document_id="x" * 70), "Direction>false<", "Direction>không<"))
+    found = inspect_file(file, lang="en")
+
+    for soft_wrap in (False, True):
+        console = Console(width=60, file=io.StringIO(), color_system=None, soft_wrap=soft_wrap)
+        console.print(render_inspection(found, lang="en"))
+        written = console.file
+        assert isinstance(written, io.StringIO)
+        shown = re.sub(r"[\s│•]+", "", written.getvalue())
+        for one in found["warnings"]:
+            assert re.sub(r"\s+", "", one["text"]) in shown
+            assert one["code"] in shown
 
 
 def test_a_file_cannot_play_with_the_terminal(tmp_path: Path) -> None:
