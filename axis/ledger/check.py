@@ -189,8 +189,10 @@ class _Check:
 
     async def _stream(self, query: Select[Any]) -> AsyncIterator[Row[*tuple[Any, ...]]]:
         result = await self._connection.stream(query.execution_options(yield_per=_PIECE))
-        async for row in result:
-            yield row
+        # Piece by piece: asking for every row by itself would change between the tasks once a row.
+        async for piece in result.partitions():
+            for row in piece:
+                yield row
 
     # --- 1 evidence -----------------------------------------------------------------------------------------------
 

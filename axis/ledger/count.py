@@ -189,10 +189,11 @@ async def count_records(
     )
     result = await connection.stream(query.execution_options(yield_per=1_000))
     done = 0
-    async for row in result:
-        for one in fold(read_record(row.record)):
-            _fold_in(cells, one, asked, by=by, scope=scope)
-        done += 1
+    async for piece in result.partitions():
+        for row in piece:
+            for one in fold(read_record(row.record)):
+                _fold_in(cells, one, asked, by=by, scope=scope)
+        done += len(piece)
         progress(done)
     return await _counts(connection, cells, asked, by=by)
 
