@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from adapters.errors import BadAnswer
 from adapters.memory import write_whole
 from adapters.payload import Payload
 from axis.core.exchange import Consignment, DeliveryRef, Notice, Outcome, Receipt
@@ -45,15 +46,21 @@ class Keeper(Protocol):
 
     async def end(self, document: Document, outcome: Outcome, reason: str) -> None: ...
 
+    async def load(self, document: Document) -> Payload: ...
+
     async def report_on(self, header: Consignment) -> Report: ...
 
 
 class Document:
-    """One document or status for this station. Its bytes were complete and verified before it was handed out."""
+    """
+    One document or status for this station. Its bytes were complete and verified before it was handed out, or are when
+    `load` returns.
+    """
 
-    def __init__(self, *, header: Consignment, payload: Payload, keeper: Keeper) -> None:
+    def __init__(self, *, header: Consignment, payload: Payload | None, keeper: Keeper) -> None:
         self.header = header
         self._payload = payload
+        self._loading = asyncio.Lock()
         self._keeper = keeper
         self._message: Message | None = None
         self._ending = asyncio.Lock()
@@ -112,20 +119,49 @@ class Document:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How it ended here: done, fail, or None while the caller has it."""
+        """How it ended here: done, fail, withdrawn before it had bytes, or None while the caller has it."""
         return self._outcome
 
     # --- its bytes ------------------------------------------------------------------------------------------------
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether the bytes are here; from a lazy inbox they come with `load`."""
+        return self._payload is not None
+
+    async def load(self) -> None:
+        """
+        Fetch and verify the bytes of a document from a lazy inbox. Here already, they are not fetched again.
+
+        Raises:
+            Recalled: it was taken back meanwhile; nothing more is to be done about it.
+            BadAnswer: the bytes are not those of the header. Say `fail`.
+            NotAnswered: they are out of reach; try again.
+        """
+        async with self._loading:
+            if self._payload is None and self._outcome is None:
+                self._payload = await self._keeper.load(self)
+
+    def unload(self) -> None:
+        """Let go of the bytes; `load` fetches them anew."""
+        if self._payload is not None:
+            self._payload.discard()
+            self._payload = None
+
+    @property
     def body(self) -> bytes:
         """The bytes as their sender made them. Gone after `done` or `fail`."""
-        return self._payload.read()
+        return self._bytes().read()
 
     @property
     def path(self) -> Path | None:
         """Where a large document lies until `done` or `fail`; None when it is in memory."""
-        return self._payload.path
+        return self._bytes().path
+
+    def _bytes(self) -> Payload:
+        if self._payload is None:
+            raise BadAnswer("the bytes are not here: they are gone, or were never loaded")
+        return self._payload
 
     async def save(self, path: Path) -> None:
         """Write the bytes to a file: all of them, or none after a crash."""
@@ -175,8 +211,10 @@ class Document:
             if self._outcome is None:
                 await self._keeper.end(self, outcome, reason)
                 self._outcome = outcome
-                self._payload.discard()
+                self.unload()
 
     def mark_withdrawn(self) -> None:
         """For the inbox: the axis took it back."""
         self._is_withdrawn = True
+        if self._payload is None:
+            self._outcome = Outcome.WITHDRAWN

@@ -8,6 +8,8 @@ Receiving: from what a transport hands over to documents in the caller's hands, 
     5 `fetched` is said
     6 handed out; the transport keeps it until `done` or `fail` was said
 
+A lazy inbox hands out before the bytes of 4, and without 5: they follow when the caller asks for them.
+
 A crash anywhere before `done` makes it come again. A crash after makes step 1 answer it.
 """
 
@@ -72,11 +74,13 @@ class Inbox:
         memory: Memory,
         station: str,
         window: int,
+        lazy: bool = False,
         read_report: Callable[[Consignment], Awaitable[Report]],
     ) -> None:
         self._line = line
         self._memory = memory
         self._station = station
+        self._is_lazy = lazy
         self._read_report = read_report
         self._arrivals = line.arrivals(window=window)
         self._in_hand: dict[ConsignmentId, _InHand] = {}
@@ -134,18 +138,23 @@ class Inbox:
             return None
         held = self._in_hand.get(header.consignment)
         if held is not None:  # 3
-            held.arrivals.append(arrival)
+            if arrival.is_kept:
+                held.arrivals.append(arrival)
+            else:
+                await arrival.settle()
             return None
         held = self._in_hand[header.consignment] = _InHand(arrivals=[arrival])
         payload: Payload | None = None
         try:
             header = await self._complete(header)  # 4
-            payload = await self._payload(arrival, header)
+            if not self._is_lazy:
+                payload = await self._payload(arrival, header)
             await self._honour_withdrawals()
-            if payload is None or self._memory.is_withdrawn(header.consignment):
+            if self._memory.is_withdrawn(header.consignment) or (payload is None and not self._is_lazy):
                 await self._end_unseen(held, header, payload)
                 return None
-            await self._say(header, Outcome.FETCHED)  # 5
+            if not self._is_lazy:
+                await self._say(header, Outcome.FETCHED)  # 5
         except NotAnswered as error:
             # What it needs is out of reach: the others must not wait behind it.
             _log.warning("station.put_last", document=header.document, cause=str(error))
@@ -193,32 +202,41 @@ class Inbox:
 
     async def _payload(self, arrival: Arrival, header: Consignment) -> Payload | None:
         """The verified bytes; None when they cannot be had, and that was said."""
-        payload = Payload(size=header.size, digest=header.digest, spool=self._memory.spool)
         try:
-            if arrival.body is not None:
-                await asyncio.to_thread(payload.write, arrival.body)
-                if payload.is_verified():
-                    return payload
-            else:
-                for _ in range(_DOWNLOADS):
-                    await self._insist(partial(self._line.fetch, header, payload), tries=_FETCHES)
-                    if await asyncio.to_thread(payload.is_verified):
-                        return payload
-                    payload.restart()
-            problem = "the bytes are not those of the digest in the header"
+            return await self._verified(header, arrival.body)
         except Recalled:
-            payload.discard()
             await asyncio.to_thread(self._memory.remember_withdrawn, header.consignment)
             return None
         except (BadAnswer, NotFound, NotPossible) as error:
-            problem = str(error)
-        except BaseException:
-            payload.discard()
-            raise
-        payload.discard()
-        _log.error("station.not_received", document=header.document, cause=problem)
-        await self._say(header, Outcome.FAIL, reason=problem)
-        return None
+            _log.error("station.not_received", document=header.document, cause=str(error))
+            await self._say(header, Outcome.FAIL, reason=str(error)[:500])
+            return None
+
+    async def _verified(self, header: Consignment, body: bytes | None) -> Payload:
+        """
+        The bytes of a document, every one of them.
+
+        Raises:
+            BadAnswer: they are not those of the digest in the header.
+            Recalled: they are not given out any more.
+            NotAnswered: they are out of reach.
+        """
+        payload = Payload(size=header.size, digest=header.digest, spool=self._memory.spool)
+        is_verified = False
+        try:
+            for _ in range(_DOWNLOADS):
+                if body is not None:
+                    await asyncio.to_thread(payload.write, body)
+                else:
+                    await self._insist(partial(self._line.fetch, header, payload), tries=_FETCHES)
+                is_verified = await asyncio.to_thread(payload.is_verified)
+                if is_verified:
+                    return payload
+                payload.restart()
+        finally:
+            if not is_verified:
+                payload.discard()
+        raise BadAnswer("the bytes are not those of the digest in the header")
 
     async def _end_unseen(self, held: _InHand, header: Consignment, payload: Payload | None) -> None:
         """It was taken back, or it could not be received: the caller never sees it."""
@@ -245,10 +263,18 @@ class Inbox:
         held = self._in_hand.get(notice.consignment)
         if held is not None and held.document is not None:
             held.document.mark_withdrawn()
-            await self._say(held.document.header, Outcome.FETCHED)
+            if held.document.is_loaded:
+                await self._say(held.document.header, Outcome.FETCHED)
+            else:
+                await self._forget_unseen(held.document)
         else:
             await asyncio.to_thread(self._memory.remember_withdrawn, notice.consignment)
         await notice.settle()
+
+    async def _forget_unseen(self, document: Document) -> None:
+        """It was handed out without its bytes, and now never will have any."""
+        await asyncio.to_thread(self._memory.remember_withdrawn, document.header.consignment)
+        await self.end(document, Outcome.WITHDRAWN, "")
 
     # --- what a document needs ------------------------------------------------------------------------------------
 
@@ -262,6 +288,24 @@ class Inbox:
         held = self._in_hand.pop(header.consignment, None)
         for arrival in held.arrivals if held is not None else ():
             await arrival.settle()
+
+    async def load(self, document: Document) -> Payload:
+        """
+        Steps 4 and 5 for a document that was handed out without its bytes.
+
+        Raises:
+            Recalled: it was taken back, and is at its end.
+            BadAnswer: the bytes are not those of the header.
+            NotAnswered: they are out of reach.
+        """
+        try:
+            payload = await self._verified(document.header, None)
+        except Recalled:
+            document.mark_withdrawn()
+            await self._forget_unseen(document)
+            raise
+        await self._say(document.header, Outcome.FETCHED)
+        return payload
 
     async def report_on(self, header: Consignment) -> Report:
         """The verified report of a document."""

@@ -40,6 +40,8 @@ class Arrival:
     """Tell the transport that it need not keep this any more. Never before the axis has been told."""
     session: int = 0
     """The connection it came by, where what was not settled comes again by the next one."""
+    is_kept: bool = True
+    """Whether the transport keeps it until it is settled; else only the axis does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

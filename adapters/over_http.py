@@ -414,7 +414,9 @@ class HTTPArrivals:
         else:
             self._pauses.reset()
             self._ready.extend(
-                Arrival(header=one, body=None, settle=self._settle) for one in found if _is_named(one)
+                Arrival(header=one, body=None, settle=self._settle, is_kept=False)
+                for one in found
+                if _is_named(one)
             )
 
     async def _wait_after(self, error: StationError) -> None:

@@ -47,6 +47,7 @@ from adapters.over_amqp import AMQPLimits, OverAMQP
 from adapters.over_http import HTTPLimits, OverHTTP
 from adapters.package import Package, read_source
 from adapters.pauses import Pauses
+from adapters.payload import Payload
 from adapters.proof import prove_answer, prove_receipt, prove_report
 from adapters.reader import Reader, Source
 from adapters.witness import Witness
@@ -443,16 +444,23 @@ class Station:
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
-    def receive(self, *, window: int = WINDOW) -> Inbox:
+    def receive(self, *, window: int = WINDOW, lazy: bool = False) -> Inbox:
         """
         Documents and statuses for this station as they come, urgent ones first: `async for document in station.receive()`.
 
         At most `window` of them are under way: handed out and not ended, or fetched ahead. Connections that break are
         opened again, for ever. One inbox at a time; several tasks may read it.
+
+        A lazy inbox hands out headers; the bytes come with `await document.load()`, and `fetched` is said then. For
+        callers that show what has come and let somebody else decide; over HTTP only, as a broker does not wait so long.
         """
         opened = self._open_one()
         if window < 1:
             raise NotPossible("a window of less than one document")
+        if lazy and urlsplit(self._url).scheme not in {"http", "https"}:
+            raise NotPossible(
+                "a lazy inbox needs HTTP: a broker takes back what is not ended within half an hour"
+            )
         if opened.inbox is not None and not opened.inbox.is_closed:
             raise NotPossible("the station is receiving already; let several tasks read the same inbox")
         opened.inbox = Inbox(
@@ -460,9 +468,29 @@ class Station:
             memory=opened.memory,
             station=self.id,
             window=window,
+            lazy=lazy,
             read_report=self._report,
         )
         return opened.inbox
+
+    async def fetch(self, document: DocumentKey, *, within: float | None = ASK_SECONDS) -> bytes:
+        """
+        The bytes of a document this station has a delivery of, once more; nothing is said of it.
+
+        Raises:
+            NotFound: it has none.
+            Recalled: it was taken back before it was taken.
+        """
+        opened = self._open_one()
+        header = await self._insist(lambda _: opened.line.consignment(document), within=within)
+        payload = Payload(size=header.size, digest=header.digest, spool=opened.memory.spool)
+        try:
+            await self._insist(lambda _: opened.line.fetch(header, payload), within=within)
+            if not await asyncio.to_thread(payload.is_verified):
+                raise BadAnswer("the bytes are not those of the digest in the header")
+            return await asyncio.to_thread(payload.read)
+        finally:
+            payload.discard()
 
     async def resync(self, *, within: float | None = ASK_SECONDS) -> None:
         """Ask the axis to offer again everything it handed over and that was not ended."""

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from adapters.errors import NotFound, NotPossible, StationError
+from adapters.errors import NotFound, NotPossible, Recalled, StationError
 from adapters.station import Credentials, Station
-from axis.core.exchange import load, read_answer
-from axis.core.model import DeliveryState, StationId
+from axis.core.exchange import Outcome, load, read_answer
+from axis.core.model import DeliveryState, DocumentKey, StationId
 from signing.note import VerifierKey
-from tests.adapters.contract import StationContract, first, package
+from tests.adapters.contract import StationContract, first, package, until
 from tests.adapters.worlds import HTTP_LIMITS, HTTPWorld, http_world
 from tests.services.proxy import TCPProxy
 
@@ -183,3 +183,74 @@ def test_addresses_that_cannot_work_are_refused_before_a_key_is_sent(url: str, h
     assert "secret" not in str(error.value) + repr(credentials)
     if url.startswith("http://"):
         Station(url, credentials, http=http, unsafe_without_tls=True)
+
+
+# --- a lazy inbox -------------------------------------------------------------------------------------------------
+
+
+async def test_a_lazy_inbox_hands_out_headers(world: HTTPWorld) -> None:
+    """`fetched` is said when the bytes were loaded, once; `done` also without them."""
+    one, two = [await world.offer(package(number)) for number in range(2)]
+
+    async with world.connect() as station, station.receive(lazy=True) as inbox:
+        found = {document.key: document for document in [await first(inbox), await first(inbox)]}
+        assert not found[one].is_loaded
+        assert world.outcomes(one) == []
+        await asyncio.gather(found[one].load(), found[one].load())
+        taken = found[one].body
+        found[one].unload()
+        await found[one].load()
+        await found[one].done()
+        await found[two].done()
+
+    assert taken == package(0)
+    assert world.outcomes(two) == [Outcome.DONE]
+    assert world.outcomes(one)[-1] is Outcome.DONE
+    assert world.states(one) == world.states(two) == [DeliveryState.ACKNOWLEDGED]
+
+
+async def test_a_lazy_document_that_was_recalled_has_no_bytes(world: HTTPWorld) -> None:
+    """The axis hears `withdrawn`, the caller `Recalled`; nothing more is to be done."""
+    document = await world.offer(package())
+
+    async with world.connect() as station, station.receive(lazy=True) as inbox:
+        found = await first(inbox)
+        await world.recall(document)
+        with pytest.raises(Recalled):
+            await found.load()
+        await found.done()
+
+    assert found.outcome is Outcome.WITHDRAWN
+    assert world.outcomes(document) == [Outcome.WITHDRAWN]
+
+
+async def test_what_is_held_long_is_recognised_however_often_it_is_offered(world: HTTPWorld) -> None:
+    """Offered again and again while it is in hand, it takes no more room and is not handed out twice."""
+    document = await world.offer(package(1))
+
+    async with world.connect() as station, station.receive(lazy=True, window=3) as inbox:
+        found = await first(inbox)
+        for _ in range(10):
+            await station.resync()
+            waiting = asyncio.ensure_future(anext(inbox))
+            await until(lambda: world.states(document) == [DeliveryState.HANDED_OVER])
+            waiting.cancel()
+            await asyncio.wait({waiting})
+        two = await world.offer(package(2))
+        assert (await first(inbox)).key == two
+        await found.done()
+
+    assert world.states(document) == [DeliveryState.ACKNOWLEDGED]
+
+
+async def test_the_bytes_of_a_document_once_more(world: HTTPWorld) -> None:
+    """By its id, without saying anything of it; another's is not found."""
+    document = await world.offer(package())
+
+    async with world.connect() as station:
+        body = await station.fetch(document)
+        with pytest.raises(NotFound):
+            await station.fetch(DocumentKey("01KJN0VQ8R4N6P2T3V5W7X9Y1Z"))
+
+    assert body == package()
+    assert world.outcomes(document) == []
