@@ -41,6 +41,7 @@ from signing.note import Checkpoint, NoteSigner, VerifierKey, origin_of, sign_no
 log = structlog.get_logger(__name__)
 
 _CHUNK = 500
+_AT_A_TIME = 100
 _POLL_S = 0.2
 _SIGN_EVERY_S = 1.0
 _BACK_OFF_S = 1.0
@@ -225,8 +226,10 @@ class Sequencer:
             if not waiting:
                 return 0
             growth = Growth(frontier=(await self._edge(connection, size, root)).copy(), epoch=epoch)
-            for one in waiting:
+            for number, one in enumerate(waiting):
                 growth.add(_checked(one), digest=one.hash)
+                if number % _AT_A_TIME == _AT_A_TIME - 1:
+                    await asyncio.sleep(0)  # Whoever shares the loop need not wait for the whole batch.
             await self._advance(connection, growth, size=size, root=root, epoch=epoch)
             await self._write(connection, growth)
             await self._take_out(connection, [one.seq for one in waiting])
