@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from axis.core.reasons import ReasonCode
 from tests.project.requirements import SHOWN_BY
@@ -165,13 +166,16 @@ class _Module:
     tables: dict[str, frozenset[ReasonCode]]
     """Its constants, and those it imports from other modules of tests, with the codes in them."""
 
-    def codes_in(self, place: ast.AST) -> Iterator[ReasonCode]:
+    def codes_in(
+        self, place: ast.AST, *, local: Mapping[str, frozenset[ReasonCode]] = MappingProxyType({})
+    ) -> Iterator[ReasonCode]:
+        """Codes named in a place, directly or by a constant of the module or a variable of the function."""
         for node in ast.walk(place):
             code = _code(node, names=self.names)
             if code is not None:
                 yield code
             elif isinstance(node, ast.Name):
-                yield from self.tables.get(node.id, ())
+                yield from local.get(node.id, self.tables.get(node.id, ()))
 
 
 @cache
@@ -211,8 +215,15 @@ def reasons_expected() -> dict[ReasonCode, list[Case]]:
             found[ReasonCode(code)].add(mark.test)
     for function in _functions():
         module = _module(function.test.path)
+        local = {
+            target.id: frozenset(module.codes_in(node.value))
+            for node in ast.walk(function.node)
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
         for place in _expecting(function):
-            for expected in module.codes_in(place):
+            for expected in module.codes_in(place, local=local):
                 found[expected].add(function.test)
     return {code: sorted(tests) for code, tests in found.items()}
 
