@@ -99,7 +99,7 @@ def configure_logs(*, form: LogFormat, level: LogLevel, stream: TextIO | None = 
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(out)
+    handler = _StandardError() if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
@@ -118,6 +118,17 @@ def configure_logs(*, form: LogFormat, level: LogLevel, stream: TextIO | None = 
         logger.handlers.clear()
         logger.propagate = True
     logging.captureWarnings(capture=True)
+
+
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Standard error as it is when a line is written: whoever replaces it gets the lines from then on."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute in the library
+        return sys.stderr
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -163,7 +163,9 @@ def organ_show(
 
 def organ_search(
     words: Annotated[list[str], typer.Argument(metavar="TEXT", show_default=False)],
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000)] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help=say("Số dòng nhiều nhất.", "Most rows."))
+    ] = 20,
     as_json: _JSON = False,
 ) -> None:
     wanted = searchable(*words).split()
@@ -195,8 +197,8 @@ def _organ_row(organ: Organ) -> dict[str, Any]:
 def station_add(
     station: _STATION,
     organs: Annotated[list[str], typer.Option("--organs", metavar="CODE", help=say("Cơ quan mà điểm kết nối đại diện, kể cả các đơn vị bên dưới.", "Organs it speaks for, with all below."), show_default=False)],
-    name: Annotated[str, typer.Option("--name")] = "",
-    channel: Annotated[Channel, typer.Option("--channel")] = Channel.AMQP,
+    name: Annotated[str, typer.Option("--name", help=say("Tên để hiển thị.", "Name to show."))] = "",
+    channel: Annotated[Channel, typer.Option("--channel", help=say("Cách nhận văn bản.", "How it takes its documents."))] = Channel.AMQP,
     signature: Annotated[SignaturePolicy, typer.Option("--signature", help=say("required: phải ký; labelled: nhận cả chưa ký, để tham khảo.", "required: must sign; labelled: unsigned travels as reference."))] = SignaturePolicy.REQUIRED,
     who: _AS = None,
     reason: _REASON = "",

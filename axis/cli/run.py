@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
-from axis.settings import SETTINGS, Settings, read_settings, show_settings
+from axis.settings import SETTINGS, LogLevel, Settings, read_settings, show_settings
 from axis.speech import Format, err, lang, out, print_json, print_rows, say
 
 _JSON = Annotated[bool, typer.Option("--json", help=say("In một tài liệu JSON.", "Print one JSON document."))]
@@ -44,23 +44,26 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(broker, name="broker")
 
 
-def settings() -> Settings:
+def settings(*, is_service: bool = False) -> Settings:
     """
-    The settings of this process.
+    The settings of this process. From here on its log goes to standard error: a service says what it does, a command
+    only what is unusual, unless AXIS_LOG_LEVEL asks for more.
 
     Raises:
         SettingsError: with every problem listed.
     """
-    return read_settings(os.environ)
+    from axis.logs import configure_logs
+
+    found = read_settings(os.environ)
+    wants_all = is_service or "AXIS_LOG_LEVEL" in found.given
+    configure_logs(form=found.log_format, level=found.log_level if wants_all else LogLevel.WARNING)
+    return found
 
 
 def _start(part: _Part) -> None:
     import uvloop
 
-    from axis.logs import configure_logs
-
-    found = settings()
-    configure_logs(form=found.log_format, level=found.log_level)
+    found = settings(is_service=True)
 
     async def run() -> None:
         await part(found, stop=asyncio.Event(), ready=_ready)

@@ -68,7 +68,7 @@ def send(
 
 
 def receive(
-    into: Annotated[Path, typer.Option("--into", metavar="DIR", show_default=False)],
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help=say("Thư mục để lưu văn bản.", "Folder to put them into."), show_default=False)],
     wait: Annotated[float, typer.Option("--wait", help=say("Số giây chờ khi không còn gì; 0: không dừng.", "Seconds to wait when nothing is left; 0: for ever."))] = 2.0,
     url: _URL = None,
     state: _STATE = None,

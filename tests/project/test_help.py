@@ -29,6 +29,9 @@ walk(get_command(app), "")
 print(json.dumps(found))
 """
 
+_VALUES = re.compile(r"[a-z0-9_ |]+")
+"""A list of values to choose from is the same in both languages."""
+
 # Design: names that scripts outside the project call.
 _CONTRACT = {
     "demo": {"--documents", "--stations", "--broker", "--database", "--json", "--dir"},
@@ -123,7 +126,7 @@ def test_every_command_and_option_says_what_it_does_in_both_languages() -> None:
             f"axis {name} {option}"
             for option, text in options.items()
             if option not in {"--help", "--install-completion", "--show-completion"}
-            and (not text or text == theirs[option])
+            and (not text or (text == theirs[option] and not _VALUES.fullmatch(text)))
         ]
     assert silent == []
 

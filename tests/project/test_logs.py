@@ -213,3 +213,16 @@ def test_any_values_make_a_line(values: dict[str, Any]) -> None:
 
     text = json.dumps(safe, ensure_ascii=False)
     assert "\n" not in text
+
+
+def test_lines_follow_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output stays free for answers, and whoever replaces standard error gets the lines."""
+    configure_logs(form=LogFormat.JSON, level=LogLevel.INFO)
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    monkeypatch.setattr("sys.stderr", err)
+
+    structlog.get_logger("axis").info("hub.started")
+
+    assert out.getvalue() == ""
+    assert json.loads(err.getvalue())["event"] == "hub.started"
