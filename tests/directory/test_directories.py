@@ -200,24 +200,25 @@ async def test_a_hundred_and_twenty_thousand_organs(ledger: SQLLedger) -> None:
                 )
                 for place in range(1, 49)
             ]
-    began = time.perf_counter()
+    # Seconds of this process: how much else the machine does is not the directory's doing.
+    began = time.process_time()
     report = await office.acts.import_organs(rows, by=AN)
-    imported = time.perf_counter()
+    imported = time.process_time()
 
     directory = await SQLDirectories(ledger).current()
 
-    read = time.perf_counter()
+    read = time.process_time()
     assert (report.added, report.version, len(directory.organs)) == (117_660, 1, 117_660)
     codes = [f"000.{n % 48 + 1:02d}.{n % 40 + 1:02d}.H{n % 60 + 1:02d}" for n in range(10_000)]
-    looking = time.perf_counter()
+    looking = time.process_time()
     found = [directory.by_code(code, at=NOON) for code in codes]
-    looked = time.perf_counter()
+    looked = time.process_time()
     print(
-        f"\n{ledger.engine.dialect.name}: import {imported - began:.1f} s, read {read - imported:.1f} s, "
+        f"\n{ledger.engine.dialect.name}: CPU: import {imported - began:.1f} s, read {read - imported:.1f} s, "
         f"by_code {(looked - looking) / len(codes) * 1e6:.1f} us"
     )
     assert all(found)
-    assert read - imported < 20
+    assert read - imported < 10
     assert (looked - looking) / len(codes) < 50e-6
     # One act, in records of a size that can be read: 118 events under one version.
     parts = [one.facts for one in await office.events()]
