@@ -116,7 +116,7 @@ def print_rows(
                     justify="right" if is_number else "left",
                     # What is read letter by letter is never broken; sentences give way.
                     no_wrap=not is_prose and not is_number,
-                    overflow="fold" if is_prose else "ellipsis",
+                    overflow="fold",
                     ratio=1 if is_prose else None,
                 )
             for row in rows:

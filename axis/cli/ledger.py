@@ -98,8 +98,8 @@ def log(
     state: Annotated[list[str] | None, typer.Option("--state", help="accepted refused held duplicate | waiting handed_over fetched acknowledged failed withdrawn not_connected pending")] = None,
     subject: Annotated[str, typer.Option("--subject", help=say("Từ trong trích yếu, có dấu hoặc không.", "Words of the subject, with or without marks."))] = "",
     number: Annotated[str, typer.Option("--number", help=say("Số, ký hiệu.", "Number/notation."))] = "",
-    reason: Annotated[str | None, typer.Option("--reason", metavar="CODE")] = None,
-    document: Annotated[str, typer.Option("--document", metavar="ID")] = "",
+    reason: Annotated[str | None, typer.Option("--reason", metavar="CODE", help=say("Mã lý do.", "Reason code."))] = None,
+    document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục.", "The axis's id of a document."))] = "",
     acts: Annotated[bool, typer.Option("--acts", help=say("Những gì con người đã thay đổi.", "What people changed."))] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help=say("Số dòng của bảng; JSON và CSV không giới hạn.", "Rows of a table; JSON and CSV have no limit."))] = _MOST_IN_A_TABLE,
     who: _AS = None,
@@ -243,7 +243,7 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
 def count(
     since: _FROM = None,
     until: _TO = None,
-    by: Annotated[By, typer.Option("--by")] = By.ORGAN,
+    by: Annotated[By, typer.Option("--by", help=say("Đếm theo.", "What a row is."))] = By.ORGAN,
     organ: Annotated[str | None, typer.Option("--organ", metavar="CODE", help=say("Chỉ đơn vị này và cấp dưới.", "Only this organ and all below."))] = None,
     received_as: Annotated[str, typer.Option("--received-as", help="taken | addressed")] = "taken",
     recount: Annotated[bool, typer.Option("--recount", help=say("Đếm lại từ mọi bản ghi và so sánh.", "Count again from every record and compare."))] = False,
@@ -282,7 +282,7 @@ def count(
 
 def _count_headings(by: By) -> dict[str, str]:
     named = {
-        By.ORGAN: {"organ": say("Mã", "Code"), "name": say("Đơn vị", "Organ")},
+        By.ORGAN: {"organ": say("Mã", "Code"), "organ_name": say("Đơn vị", "Organ")},
         By.PAIR: {"from": say("Gửi", "From"), "to": say("Nhận", "To")},
         By.TYPE: {"type": say("Loại", "Type")},
     }.get(by, {by.value: say("Kỳ", "Period")})
@@ -329,8 +329,8 @@ def failed(who: _AS = None, as_json: _JSON = False) -> None:
 
 def replay_plan(
     group: Annotated[str | None, typer.Argument(metavar="GROUP", help=say("Nhóm của `axis failed`, ví dụ delivery:deliver.not_taken.", "A group of `axis failed`, such as delivery:deliver.not_taken."))] = None,
-    station: Annotated[str | None, typer.Option("--station", metavar="ID")] = None,
-    document: Annotated[str, typer.Option("--document", metavar="ID")] = "",
+    station: Annotated[str | None, typer.Option("--station", metavar="ID", help=say("Chỉ điểm kết nối này.", "Only this station."))] = None,
+    document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục.", "The axis's id of a document."))] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem trước.", "Only preview."))] = False,
     who: _AS = None,
     reason: _REASON = "",

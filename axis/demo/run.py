@@ -613,7 +613,7 @@ def _show(result: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         title=say("Văn bản gửi, nhận (15 đơn vị nhiều nhất)", "Sent and received (the 15 busiest)"),
         columns={
             "organ": say("Mã", "Code"),
-            "name": say("Đơn vị", "Organ"),
+            "organ_name": say("Đơn vị", "Organ"),
             "sent": say("Gửi", "Sent"),
             "addressed": say("Chuyển đến", "Addressed"),
             "received": say("Đã nhận", "Received"),

@@ -112,7 +112,12 @@ class HoldKeeper:
                 received_at=row.received_at,
                 after_hold=True,
             )
-            judged.append(self._aged(await self._pipeline.judge_again(inbound), at=at))
+            if await self._blobs.size(row.digest) is None:
+                # The bytes were kept when it was held: that they cannot be had now is ours to mend.
+                outcome: Judged = Hold(inbound=inbound, causes=(Cause(code=ReasonCode.AXIS_STORAGE),))
+            else:
+                outcome = await self._pipeline.judge_again(inbound)
+            judged.append(self._aged(outcome, at=at))
         answers = await self._pipeline.settle(judged)
         over = [
             answer

@@ -57,7 +57,7 @@ def judge(inbound: Inbound, *, world: World) -> Judged:
     if isinstance(parsed, Refusal):
         return parsed
     valid = validate(parsed, world=world)  # 3
-    if isinstance(valid, Refusal):
+    if isinstance(valid, Refusal | Hold):
         return valid
     verified = verify(valid, world=world)  # 4
     if isinstance(verified, Refusal | Hold):

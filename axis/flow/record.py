@@ -44,6 +44,7 @@ from axis.flow.answer import answer_of, causes_json, notices_json
 from axis.flow.answer_to import TAKEN, Target, find_target, shown_after
 from axis.flow.claims import claim_key, document_claim, original_claim
 from axis.flow.outcomes import Hold, Known, Refusal
+from axis.flow.recall import withdraw_waiting
 from axis.flow.receive import Inbound
 from axis.flow.report import report_of
 from axis.flow.route import Line, Routed
@@ -67,6 +68,8 @@ class _Accept:
     """What a recall, update or replacement acts on, or what a status answers."""
     answers: Target | None = None
     """For a status."""
+    withdraws: tuple[DeliveryId, ...] = ()
+    """For a recall: deliveries of the original, to be withdrawn where nobody has them yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +231,10 @@ class _Round:
             self.outcomes[index] = event
             if isinstance(decision, _Accept) and decision.answers is not None:
                 await self._follow_status(decision, decision.answers, event)
+            if isinstance(decision, _Accept) and decision.withdraws:
+                self._events += await withdraw_waiting(
+                    self._tx, decision.withdraws, recall=event, at=self._at, ids=self._ids
+                )
         await self._tx.append(self._events)
         receipts = self._signer.sign([body for _, body in self._reports])
         for (document, body), receipt in zip(self._reports, receipts, strict=True):
@@ -253,6 +260,8 @@ class _Round:
             if isinstance(found, Refusal | Hold):
                 return found
             target = found
+        if holder is None and message.business_type is BusinessType.RECALL and target is not None:
+            return await self._recall(judged, target)
         if holder is None:
             return _Accept(routed=judged, target=target)
         if holder.document is None:
@@ -292,6 +301,38 @@ class _Round:
         )
         routed = replace(judged, lines=added, notices=(*judged.notices, notice))
         return _Accept(routed=routed, root=first.root, target=first.target)
+
+    async def _recall(self, judged: Routed, target: DocumentKey) -> _Accept:
+        """
+        Deliveries nobody has yet are withdrawn; the recall goes to those who have the original, and to nobody else
+        (LR-22, QĐ28 Art. 8.2).
+        """
+        had = await self._tx.receivers(target)
+        await self._tx.consignments_of(sorted(had.values()))  # locked before their deliveries
+        states = await self._tx.deliveries(sorted(had.values()))
+        holders = {
+            organ
+            for organ, delivery in had.items()
+            if states[delivery].state not in {DeliveryState.WAITING, DeliveryState.WITHDRAWN}
+        }
+        kept = tuple(line for line in judged.lines if line.organ in holders)
+        left_out = len(judged.lines) - len(kept)
+        notices = judged.notices
+        if left_out:
+            notices = (
+                *notices,
+                Notice(
+                    code="record.recall_not_needed",
+                    path="/edXML/edXMLEnvelope/edXMLHeader/MessageHeader/To",
+                    vi=f"{left_out} đơn vị chưa nhận văn bản gốc: bản gốc được rút, không cần gửi thông báo thu hồi.",
+                    en=f"{left_out} receivers never had the original: it is withdrawn, they need no recall.",
+                ),
+            )
+        return _Accept(
+            routed=replace(judged, lines=kept, notices=notices),
+            target=target,
+            withdraws=tuple(sorted(had.values())),
+        )
 
     async def _target_of(self, judged: Routed, message: Edoc) -> DocumentKey | Refusal | Hold | None:
         """
@@ -448,6 +489,7 @@ class _Round:
             "policy": verified.verdict.policy_version,
             "directory": routed.directory.version,
             "root": accept.root or document,
+            "recalls": bool(accept.withdraws),
             "report": hashlib.sha256(body).hexdigest(),
             "notices": notices_json(routed.notices[:_MOST_NOTICES]),
             "consignments": consignments,

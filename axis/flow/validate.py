@@ -16,7 +16,7 @@ from axis.edxml import rules
 from axis.edxml.findings import Finding, refusals, warnings
 from axis.edxml.message import Edoc, Message
 from axis.edxml.organ_code import normal
-from axis.flow.outcomes import Known, Refusal
+from axis.flow.outcomes import Hold, Known, Refusal
 from axis.flow.parse import Parsed
 from axis.flow.receive import World
 from axis.flow.secrecy import find_secrecy_mark
@@ -36,7 +36,7 @@ class Valid:
         return self.parsed.message
 
 
-def validate(parsed: Parsed, *, world: World) -> Valid | Refusal:
+def validate(parsed: Parsed, *, world: World) -> Valid | Refusal | Hold:
     """Judge the message by the business rules and its sender by the directory."""
     inbound, message = parsed.inbound, parsed.message
     if inbound.digest not in world.directory.released:
@@ -53,6 +53,13 @@ def validate(parsed: Parsed, *, world: World) -> Valid | Refusal:
     wrong = refusals(findings)
     if wrong:
         return Refusal(inbound=inbound, causes=causes_of(wrong), known=known_of(message, None))
+    if not world.directory.organs:
+        # Every code would look unknown: that the directory is empty is no fault of the sender.
+        return Hold(
+            inbound=inbound,
+            causes=(Cause(code=ReasonCode.AXIS_DIRECTORY),),
+            known=known_of(message, None),
+        )
     sender = world.directory.by_code(normal(message.sender.organ_id), at=inbound.received_at)
     if sender is None or inbound.station is None:
         return _not_yours(parsed, None)

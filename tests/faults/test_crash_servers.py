@@ -114,7 +114,8 @@ async def test_hubs_are_killed_one_call_later_each_time(
                     assert not any(one.done() for one in receivers)
                     await asyncio.sleep(0.02)
             ended = await asyncio.to_thread(zygote.stop, pid)
-            assert ended == 0, (tmp_path / f"hub-{number + 1_000}.log").read_text()[-2000:]
+            # Where the killed one had finished everything, this one is told to stop before it has begun.
+            assert ended in {0, -signal.SIGTERM}, (tmp_path / f"hub-{number + 1_000}.log").read_text()[-2000:]
             if not moment:
                 break
             killed.append(moment)

@@ -144,6 +144,11 @@ def test_judging_twice_gives_the_same() -> None:
 # --- what does not ------------------------------------------------------------------------------------------------
 
 _GOOD = signed(a_letter())
+_OLD_SIGNATURE = (
+    '<Signature><SignedInfo><Reference URI=""><DigestValue>AAAA</DigestValue></Reference></SignedInfo>'
+    "<SignatureValue>AAAA</SignatureValue></Signature>"
+)
+"""As the vendor's library writes it: in the namespace of edXML, over everything."""
 
 REFUSALS: dict[ReasonCode, tuple[bytes, str]] = {
     ReasonCode.PARSE_NOT_XML: (b"%PDF-1.7 not XML at all", "vpcp"),
@@ -195,6 +200,10 @@ REFUSALS: dict[ReasonCode, tuple[bytes, str]] = {
     ReasonCode.RECEIVE_NOT_YOUR_ORGAN: (signed(a_letter(sender=HANOI, receivers=(VPCP,))), "vpcp"),
     ReasonCode.VERIFY_UNSIGNED: (unsigned(a_letter()), "vpcp"),
     ReasonCode.VERIFY_SIGNATURE: (spoilt(_GOOD), "vpcp"),
+    ReasonCode.VERIFY_LEGACY: (
+        altered(unsigned(a_letter()), "</edXML:edXMLHeader>", _OLD_SIGNATURE + "</edXML:edXMLHeader>"),
+        "vpcp",
+    ),
     ReasonCode.VERIFY_ORGAN: (signed(a_letter(), by=HANOI), "vpcp"),
     ReasonCode.ROUTE_UNKNOWN_RECEIVER: (signed(a_letter(receivers=(NOWHERE, HANOI))), "vpcp"),
     ReasonCode.ROUTE_CLOSED_RECEIVER: (signed(a_letter(receivers=(GONE, HANOI))), "vpcp"),
@@ -251,6 +260,16 @@ def test_without_roots_nothing_is_refused() -> None:
 
     assert isinstance(judged, Hold)
     assert ReasonCode.VERIFY_INDETERMINATE is judged.causes[0].code
+
+
+def test_an_empty_directory_is_our_fault() -> None:
+    """Every code would look unknown."""
+    empty = replace(world().directory, organs={}, codes={})
+
+    judged = judge(an_inbound(_GOOD), world=world(directory=empty))
+
+    assert isinstance(judged, Hold)
+    assert judged.causes[0].code is ReasonCode.AXIS_DIRECTORY
 
 
 def test_a_certificate_that_has_expired_is_refused() -> None:

@@ -137,6 +137,29 @@ async def test_a_recall_carries_the_id_of_the_original(office: Office) -> None:
     assert first.document == targets[str(recall.document)]
 
 
+async def test_a_recall_withdraws_what_nobody_has_yet(office: Office) -> None:
+    """Hà Nội has it and gets the recall; the ministry never will have had it. The sender is told."""
+    original = a_letter(receivers=(HANOI, TTTT))
+    first = await office.admit(signed(original))
+    await office.inbox("ha-noi")
+
+    recall = await office.admit(
+        signed(a_letter(9, receivers=(HANOI, TTTT), kind=BusinessType.RECALL, target=original.document_id))
+    )
+
+    rows = {
+        row["code"]: row for row in await office.rows(t.delivery) if row["document_key"] == first.document
+    }
+    assert rows[HANOI.code]["state"] == "handed_over"
+    assert (rows[TTTT.code]["state"], rows[TTTT.code]["reason"]) == (
+        "withdrawn",
+        ReasonCode.DELIVER_RECALLED.value,
+    )
+    assert [one.code for one in recall.deliveries] == [HANOI.code]
+    assert not await office.inbox("bo-tttt")
+    assert (await office.events("delivery.withdrawn"))[0].stations == ("vpcp",)
+
+
 async def test_only_the_sender_may_recall(office: Office) -> None:
     """LR-22."""
     original = a_letter()
@@ -299,6 +322,19 @@ async def test_a_hold_that_is_too_old_waits_for_a_person(office: Office) -> None
     assert await office.holds.turn() == 0
     row = (await office.rows(t.submission))[0]
     assert (row["state"], row["reason"]) == ("held", "axis.held_too_long")
+
+
+async def test_a_hold_whose_bytes_are_gone_is_ours_to_mend(office: Office) -> None:
+    """Never a refusal: the disk is the axis's."""
+    office.country.trust = None
+    held = await office.admit(signed(a_letter()))
+    await office.blobs.remove([held.digest])
+    office.clock.jump(timedelta(seconds=20))
+
+    await office.holds.turn()
+
+    row = (await office.rows(t.submission))[0]
+    assert (row["state"], row["reason"]) == ("held", ReasonCode.AXIS_STORAGE.value)
 
 
 async def test_an_unsigned_letter_of_a_labelled_station_says_why(office: Office) -> None:
