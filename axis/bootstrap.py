@@ -29,8 +29,9 @@ from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
 from axis.core.errors import SettingsError
+from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
-from axis.core.model import Channel
+from axis.core.model import Actor, Channel, EventId
 from axis.core.ports import Clock, Ids, StationAccounts
 from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acts import Acts
@@ -56,7 +57,7 @@ from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
-from axis.ledger.tables import pending_leaf
+from axis.ledger.tables import event, pending_leaf
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.settings import Settings
 from signing.certificates import TrustStore
@@ -211,6 +212,51 @@ class Axis:
     def queries(self, *, viewer: str) -> Queries:
         """What a person may ask; every question is recorded with this name."""
         return Queries(self.ledger, viewer=Viewer(name=viewer), clock=self.clock, ids=self.ids)
+
+    async def tidy(self) -> None:
+        """
+        Remove what was begun and left: unfinished uploads, rights to submit by digest, files a crash left behind.
+
+        Raises:
+            ServiceUnavailable: some other time.
+        """
+        now = self.clock.now()
+        await self.spool.expire(before=now - timedelta(hours=24))
+        await self.uploads.forget(before=now - timedelta(hours=24))
+        await self.blobs.sweep(before=now - timedelta(hours=1))
+
+    async def announce_keys(self) -> None:
+        """
+        Record the public keys this axis signs with, when the ledger does not name them yet (design section 9).
+
+        Raises:
+            ServiceUnavailable: not recorded for certain; recorded twice, it says the same twice.
+        """
+        keys: list[JSON] = [one.text for one in (self.keys.receipts.verifier, self.keys.log.verifier)]
+        newest = (
+            select(event.c.record)
+            .where(event.c.kind == EventKind.KEYS_CHANGED.value)
+            .order_by(event.c.at.desc(), event.c.id.desc())
+            .limit(1)
+        )
+        async with self.ledger.reading() as connection:
+            record = (await connection.execute(newest)).scalar()
+        before: JSON = read_record(bytes(record)).facts["after"] if record is not None else []
+        if before == keys:
+            return
+        at = self.clock.now()
+        async with self.ledger.transaction() as tx:
+            await tx.append(
+                [
+                    Event(
+                        id=EventId(self.ids.new(at)),
+                        kind=EventKind.KEYS_CHANGED,
+                        at=at,
+                        by=Actor(axis="start"),
+                        facts={"before": before, "after": keys},
+                    )
+                ]
+            )
 
     async def unnumbered(self) -> int:
         """How many events wait for the sequencer."""

@@ -12,6 +12,7 @@ with the error: whoever runs it starts it again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -24,7 +25,7 @@ from typing import Final
 import structlog
 
 from axis.bootstrap import Axis, open_axis, open_broker
-from axis.core.errors import SettingsError
+from axis.core.errors import ServiceUnavailable, SettingsError
 from axis.core.retry import DELIVERIES, Backoff
 from axis.settings import Settings
 from axis.web.app import create_app
@@ -34,6 +35,7 @@ from axis.web.services import WebLimits, WebServices
 log = structlog.get_logger(__name__)
 
 LOCK: Final = "lock"
+_TIDY_SECONDS: Final = 600.0
 Ready = Callable[[str], None]
 
 
@@ -57,6 +59,7 @@ async def up(
                 axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
                 axis.holds.run(stop),
                 axis.pull_keeper(everybody_pulls=True).run(stop),
+                _tidy(axis, stop),
                 _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
             ):
                 group.create_task(part)
@@ -80,6 +83,7 @@ async def hub(
             axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
             axis.holds.run(stop),
             axis.pull_keeper(everybody_pulls=False).run(stop),
+            _tidy(axis, stop),
             broker.consumer.run(stop),
             broker.dispatcher.run(stop),
             broker.undertaker.run(stop),
@@ -139,6 +143,22 @@ def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
         metrics_token=settings.metrics_token.reveal() if settings.metrics_token is not None else None,
         limits=WebLimits(body_bytes=settings.max_message_bytes),
     )
+
+
+async def _tidy(axis: Axis, stop: asyncio.Event) -> None:
+    """Announce the keys, then remove what was begun and left, every ten minutes."""
+    has_announced = False
+    while not stop.is_set():
+        try:
+            if not has_announced:
+                await axis.announce_keys()
+                has_announced = True
+            await axis.tidy()
+        except ServiceUnavailable as trouble:
+            log.warning("tidy.waiting", service=trouble.service, cause=trouble.cause)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TIDY_SECONDS if has_announced else 1):
+                await stop.wait()
 
 
 def _holder() -> str:
