@@ -13,6 +13,7 @@ A fault of the libraries on a strange file is `pdf.unreadable`; memory and time 
 
 import asyncio
 import io
+import logging
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,7 @@ from pyhanko.sign.diff_analysis import (
     StandardDiffPolicy,
     XrefStreamRule,
 )
+from pyhanko.sign.fields import enumerate_sig_fields
 from pyhanko.sign.general import find_unique_cms_attribute
 from pyhanko.sign.validation import async_validate_pdf_signature
 from pyhanko.sign.validation.dss import DocumentSecurityStore
@@ -60,6 +62,9 @@ from signing.reasons import Reason
 from signing.revocation import RevocationAnswer, RevocationIndex, RevocationState
 
 _T = TypeVar("_T")
+
+# It warns with a traceback about each oddity; what that means stands in the report.
+logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 
 MAX_SIGNATURES: Final = 32
 _MAX_REVOCATION_OBJECTS: Final = 64
@@ -119,7 +124,7 @@ class Reader:
         try:
             with path.open("rb") as file:
                 opened, inside = _open(file, max_bytes=max_bytes)
-                found = [self._judge_signature(one, at=at, keys=keys) for one in self._signatures(opened)]
+                found = [self._judge(one, at=at, keys=keys) for one in self._signatures(opened)]
         except _FileProblemError as problem:
             return PdfReport(reason=problem.reason, inside_zip=inside), ()
         except OSError:
@@ -130,20 +135,25 @@ class Reader:
         report = PdfReport(reason=reason, signatures=tuple(signatures), inside_zip=inside)
         return report, [der for _, der in found]
 
-    def _signatures(self, file: BinaryIO) -> "Iterator[_Found]":
+    def _signatures(self, file: BinaryIO) -> "Iterator[_Found | str]":
+        """Each signature in the order of signing; of those of an unknown kind, which come first, the field's name."""
         reader = _foreign(lambda: PdfFileReader(file))
         if _foreign(lambda: reader.encrypted):
             raise _FileProblemError(PdfReason.ENCRYPTED)
         embedded = _foreign(lambda: list(reader.embedded_regular_signatures))
         if len(embedded) > MAX_SIGNATURES:
             raise _FileProblemError(PdfReason.UNREADABLE)
+        # Whether one of these was made after another signature shows in what changed after that one.
+        yield from _foreign(lambda: _of_unknown_kind(reader))
         brought = _brought_along(reader) if embedded else RevocationIndex()
         for place, one in enumerate(embedded):
             yield _Found(embedded=one, is_last=place == len(embedded) - 1, brought=brought)
 
-    def _judge_signature(
-        self, found: "_Found", *, at: datetime, keys: RoleKeys
+    def _judge(
+        self, found: "_Found | str", *, at: datetime, keys: RoleKeys
     ) -> tuple[PdfSignature, bytes | None]:
+        if isinstance(found, str):
+            return _bad(found, PdfReason.KIND), None
         embedded = found.embedded
         field = _foreign(lambda: str(embedded.field_name or "")[:200])
         try:
@@ -255,6 +265,13 @@ class Reader:
                 is_stale = state is RevocationState.STALE
                 doubt = doubt or (Reason.REVOCATION_STALE if is_stale else Reason.REVOCATION_UNKNOWN)
         return doubt
+
+
+def _of_unknown_kind(reader: PdfFileReader) -> list[str]:
+    """Names of filled signature fields that pyHanko passes over."""
+    known = {one.fq_name for one in reader.embedded_signatures}
+    filled = enumerate_sig_fields(reader, filled_status=True)
+    return [str(name)[:200] for name, _, _ in filled if name not in known][:MAX_SIGNATURES]
 
 
 def _after_strangers(signatures: Sequence[PdfSignature]) -> list[PdfSignature]:

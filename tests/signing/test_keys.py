@@ -1,6 +1,7 @@
 """Private keys: on disk for their owner alone, on a token for nobody; never in a text."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -287,3 +288,29 @@ def test_a_token_is_quick_enough_for_batches(token: Path, signers: Callable[...,
         signer.sign(b"x" * 400)
 
     assert (time.perf_counter() - started) / 20 < 0.05
+
+
+def test_a_short_key_on_a_token_is_refused(token: Path) -> None:
+    """As one in a file is."""
+    short = token / "short.pem"
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    short.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    tool = ["softhsm2-util", "--token", "axis", "--pin", PIN, "--import", str(short), "--label", "short"]
+    done = subprocess.run([*tool, "--id", "b2"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    with pytest.raises(MaterialError, match=r"key\.kind"):
+        open_signer(uri(token, "object=short"))
+
+
+def test_a_token_shows_nothing_of_its_key(token: Path, signers: Callable[..., TokenSigner]) -> None:
+    """Nor of its PIN."""
+    assert repr(signers(uri(token))) == "TokenSigner(RSA_SHA256)"
+
+
+def test_without_the_library_the_remedy_is_named(token: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an extra that most installations do not need."""
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+
+    with pytest.raises(MaterialError, match=r"hsm\.not_installed.*axis-exchange\[hsm\]"):
+        open_signer(uri(token))

@@ -1,14 +1,28 @@
 """`axis sign`: from file to file, and what it refuses to do."""
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from signing.errors import CannotSignError, MaterialError, MessageError
+from signing.keys import KeySigner
 from signing.reasons import Tier
-from signing.sign import sign_file
-from tests.signing.builders import SIGNED_AT, a_document, good, ministry, own_key, pki, verdict
+from signing.sign import sign, sign_file
+from tests.signing.builders import (
+    SIGNED_AT,
+    Surgery,
+    a_document,
+    chain_of,
+    good,
+    ministry,
+    own_key,
+    pki,
+    verdict,
+)
+from tests.signing.vectors import elliptic_key
 
 
 def material(folder: Path, *, message: bytes | None = None) -> tuple[Path, Path, Path]:
@@ -107,3 +121,59 @@ def test_a_folder_that_does_not_take_the_result_is_named(tmp_path: Path) -> None
 
     with pytest.raises(MaterialError, match=r"file\.unwritable: out"):
         sign_file(path, key=key, certificate=chain, out=tmp_path / "no" / "out", signing_time=SIGNED_AT)
+
+
+def in_memory(message: bytes, *, signing_time: datetime = SIGNED_AT, chain_length: int = 2) -> bytes:
+    chain = chain_of(ministry())
+    certificates = (chain * 3)[:chain_length]
+    return sign(message, signer=KeySigner(ministry().key), chain=certificates, signing_time=signing_time)
+
+
+@pytest.mark.parametrize(
+    ("cause", "call"),
+    [
+        ("sign.time", lambda: in_memory(a_document(), signing_time=SIGNED_AT.replace(tzinfo=None))),
+        ("sign.chain", lambda: in_memory(a_document(), chain_length=0)),
+        ("sign.chain", lambda: in_memory(a_document(), chain_length=5)),
+        ("sign.attachment", lambda: in_memory(a_document().replace(b"JVBERi0x", b"JVB!Ri0x"))),
+        ("xml.bad_id", lambda: in_memory(a_document().replace(b"<edXML:Code>", b'<edXML:Code Id="a b">'))),
+        (
+            "xml.duplicate_id",
+            lambda: in_memory(a_document().replace(b"<ContentId>cid:c1", b"<ContentId>cid:c0", 1)),
+        ),
+    ],
+)
+def test_what_would_be_refused_is_not_signed(cause: str, call: Callable[[], bytes]) -> None:
+    """The signer reads back what it wrote, with the eyes of the one who will verify it."""
+    with pytest.raises(CannotSignError) as raised:
+        call()
+
+    assert raised.value.cause == cause
+
+
+def test_comments_and_instructions_go_and_their_surroundings_stay() -> None:
+    """A signed message may have none; the text around them joins."""
+    message = (
+        a_document()
+        .replace(b"<edXML:Paper>0<", b"<edXML:Paper><!--a--> <?b c?>0<!--d--><")
+        .replace(b"<?xml version", b"<?xml version", 1)
+    )
+
+    signed = in_memory(b"\n".join([message, b"<!-- after the root -->"]))
+
+    judged = verdict(signed)
+    assert judged.tier is Tier.PASSED
+    assert judged.signed is not None
+    assert b"<edXML:Paper> 0</edXML:Paper>" in (judged.signed.bussiness or b"")
+
+
+def test_a_certificate_with_another_kind_of_key_belongs_to_no_signer(tmp_path: Path) -> None:
+    """It is passed over when the file holds several."""
+    path, key, chain = material(tmp_path)
+    curve = Surgery(elliptic_key()).find("X509Certificate").text or ""
+    pem = f"-----BEGIN CERTIFICATE-----\n{curve}\n-----END CERTIFICATE-----\n".encode()
+    chain.write_bytes(pem + chain.read_bytes())
+
+    sign_file(path, key=key, certificate=chain, out=path, signing_time=SIGNED_AT)
+
+    assert verdict(path.read_bytes()).tier is Tier.PASSED

@@ -190,3 +190,17 @@ def test_many_attachments_cost_no_more_than_their_bytes() -> None:
     parts = read_skeleton(message).parts
 
     assert [(p.size, p.problem) for p in parts] == [(100_000, None)] * 26
+
+
+def test_a_tree_that_the_second_reader_does_not_take_is_refused() -> None:
+    """Whatever the pass let through, a DOCTYPE or broken markup ends here."""
+    true = read_skeleton(with_contents())
+
+    def reason(xml: bytes) -> Reason:
+        forged = Skeleton(xml=xml, parts=(), sha256=true.sha256, size=1, oddities=true.oddities)
+        with pytest.raises(MessageError) as raised:
+            forged.tree()
+        return raised.value.reason
+
+    assert reason(b"<a><b></a>") is Reason.XML_NOT_WELL_FORMED
+    assert reason(b"<!DOCTYPE a [<!ELEMENT a ANY>]><a/>") is Reason.XML_DOCTYPE

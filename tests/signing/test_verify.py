@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from signing.certificates import SPKI
 from signing.reasons import EXPLANATIONS, Reason, Tier
 from signing.skeleton import read_skeleton
 from signing.verify import CheckName, CheckResult, examine, verify
@@ -13,6 +14,7 @@ from tests.signing.builders import (
     PDF,
     SIGNED_AT,
     AnAttachment,
+    Surgery,
     a_document,
     a_status,
     chain_of,
@@ -180,3 +182,24 @@ def test_every_reason_is_explained_in_both_languages() -> None:
     assert set(Reason) == set(EXPLANATIONS)
     assert all(e.en.endswith(".") and e.vi.endswith(".") for e in EXPLANATIONS.values())
     assert NS in good().decode()
+
+
+def test_a_bound_certificate_is_found_among_others_and_rubbish() -> None:
+    """Whatever stands in a certificate's place beside it."""
+    text = Surgery(good()).find("X509Certificate").text or ""
+    foreign = a_document().replace(
+        b"</edXML:edXMLHeader>",
+        b"<Signature><KeyInfo><X509Certificate>rubbish</X509Certificate><X509Certificate>QUJD</X509Certificate>"
+        b"<X509Certificate>"
+        + text.encode()
+        + b"</X509Certificate></KeyInfo></Signature></edXML:edXMLHeader>",
+    )
+    key = chain_of(ministry())[0].facts.spki_sha256
+
+    bound, other = (
+        verify(read_skeleton(foreign), trust=trust(), at=AT, bound_keys=frozenset({one}))
+        for one in (key, SPKI("0" * 64))
+    )
+
+    assert (bound.tier, other.tier) == (Tier.FAILED, Tier.LEGACY)
+    assert bound.rule == EXPLANATIONS[bound.reason].rule
