@@ -6,6 +6,7 @@ Writes the parts of the documentation of `signing` that follow from its code: `p
 
 from pathlib import Path
 
+from signing.pdf import PdfReason, explain
 from signing.reasons import EXPLANATIONS, Reason
 from tests.signing.vectors import VECTORS
 
@@ -38,8 +39,23 @@ def reasons_page() -> str:
         f"{len(VECTORS)} messages, {len(by_rule)} rules. The other rules refuse nothing by themselves (19, 20) or are"
         " applied by the hub (28, 29)."
     )
-    lines += ["", closing, ""]
+    lines += ["", closing, "", *_inside_attachments()]
     return "\n".join(lines)
+
+
+def _inside_attachments() -> list[str]:
+    lines = [
+        "## Signatures inside attachments · Chữ ký trong tệp đính kèm",
+        "",
+        "Codes of chains and revocation are those above.",
+        "",
+        "| code | what it says |",
+        "|---|---|",
+    ]
+    for code in PdfReason:
+        text = explain(code)
+        lines.append(f"| `{code.value}` | {text.en}<br>{text.vi} |")
+    return [*lines, ""]
 
 
 def main() -> None:
