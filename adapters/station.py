@@ -482,7 +482,7 @@ class Station:
             Recalled: it was taken back before it was taken.
         """
         opened = self._open_one()
-        header = await self._insist(lambda _: opened.line.consignment(document), within=within)
+        header = await self.consignment(document, within=within)
         payload = Payload(size=header.size, digest=header.digest, spool=opened.memory.spool)
         try:
             await self._insist(lambda _: opened.line.fetch(header, payload), within=within)
@@ -491,6 +491,16 @@ class Station:
             return await asyncio.to_thread(payload.read)
         finally:
             payload.discard()
+
+    async def consignment(self, document: DocumentKey, *, within: float | None = ASK_SECONDS) -> Consignment:
+        """
+        What the axis says of a document for this station, with the deliveries that are still pending.
+
+        Raises:
+            NotFound: this station has none.
+        """
+        line = self._open_one().line
+        return await self._insist(lambda _: line.consignment(document), within=within)
 
     async def resync(self, *, within: float | None = ASK_SECONDS) -> None:
         """Ask the axis to offer again everything it handed over and that was not ended."""

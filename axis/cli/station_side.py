@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -130,7 +131,7 @@ def ack(
     acks = tuple(Ack(delivery=DeliveryId(one), outcome=outcome, reason=fail or "") for one in deliveries)
 
     async def run(station: Any) -> None:
-        await station.say(acks)
+        await station.say(*acks)
 
     _with_station(url, None, run)
 
@@ -187,6 +188,49 @@ def answer(
     else:
         out.print(say(found.headline_vi, found.headline_en), highlight=False)
     sys.exit(0 if found.state.value in {"accepted", "duplicate", "held"} else 1)
+
+
+def adapter_folder(
+    root: Annotated[Path, typer.Argument(metavar="DIR", show_default=False)],
+    url: _URL = None,
+    state: _STATE = None,
+) -> None:
+    from adapters.folder import Folder
+    from axis.bootstrap import SystemClock, SystemIds
+
+    async def run(station: Any) -> None:
+        await Folder(station, root, clock=SystemClock(), ids=SystemIds()).run(_until_told())
+
+    _with_station(url, state or root / ".state", run)
+
+
+def adapter_webhook(
+    to: Annotated[str, typer.Argument(metavar="URL", help=say("Địa chỉ của phần mềm.", "Address of the DMS."), show_default=False)],
+    secret_file: Annotated[Path, typer.Option("--secret-file", metavar="FILE", help=say("Tệp chứa khóa HMAC chung.", "File with the shared HMAC secret."), show_default=False)],
+    url: _URL = None,
+    state: _STATE = None,
+) -> None:  # fmt: skip
+    from adapters.webhook import Webhook
+    from axis.bootstrap import SystemClock
+
+    try:
+        secret = secret_file.read_bytes().strip()
+    except OSError as problem:
+        complain(f"{secret_file}: {problem.strerror}")
+        sys.exit(2)
+
+    async def run(station: Any) -> None:
+        await Webhook(station, to, secret=secret, clock=SystemClock()).run(_until_told())
+
+    _with_station(url, state, run)
+
+
+def _until_told() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
 def _with_station(url: str | None, state: Path | None, act: Callable[[Any], Awaitable[_T]]) -> _T:
