@@ -51,7 +51,7 @@ from axis.core.model import (
 from axis.core.reasons import ReasonCode
 from axis.ledger import tables as t
 from axis.ledger.scope import Scope, names_of
-from axis.ledger.search import INDEXED, code_of, code_text, is_plain, words
+from axis.ledger.search import code_of, code_text, is_plain, words
 
 MOST_ROWS = 1_000
 """Most rows of a page."""
@@ -431,8 +431,7 @@ class _Writer:
         if is_id(name):
             yield or_(*(column == name for column in ids))
         else:
-            yield t.document_id_head == name[:INDEXED]
-            yield t.document.c.document_id == name
+            yield t.has_document_id(name)
 
     def _of_submissions(self) -> Iterator[ColumnElement[bool]]:
         asked, table = self._asked, t.submission

@@ -22,7 +22,7 @@ from axis.core.ids import is_id, year_of
 from axis.core.model import Kind, from_micros, iso
 from axis.ledger import tables as t
 from axis.ledger.scope import Scope, names_of
-from axis.ledger.search import INDEXED, code_of
+from axis.ledger.search import code_of
 
 _MOST_CANDIDATES = 20
 
@@ -84,8 +84,7 @@ async def _by_document_id(
     table = t.document
     query = (
         select(table)
-        .where(t.document_id_head == name[:INDEXED], table.c.document_id == name)
-        .where(table.c.kind == Kind.EDOC.value)
+        .where(t.has_document_id(name), table.c.kind == Kind.EDOC.value)
         .order_by(table.c.accepted_at, table.c.id)
         .limit(_MOST_CANDIDATES)
     )

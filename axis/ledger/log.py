@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvariantBroken, NotFound
@@ -42,7 +42,11 @@ async def hashes_at(
             query = select(t.leaf.c.idx, t.leaf.c.hash).where(t.leaf.c.idx.in_(leaves))
             found.update({Coordinate(0, row.idx): row.hash for row in await connection.execute(query)})
         if nodes:
-            nodes_at = select(t.node).where(tuple_(t.node.c.level, t.node.c.idx).in_(nodes))
+            # Level by level: SQLite finds no index for pairs.
+            levels = {level: [idx for at, idx in nodes if at == level] for level, _ in nodes}
+            nodes_at = select(t.node).where(
+                or_(*(and_(t.node.c.level == level, t.node.c.idx.in_(at)) for level, at in levels.items()))
+            )
             found.update(
                 {Coordinate(row.level, row.idx): row.hash for row in await connection.execute(nodes_at)}
             )

@@ -62,7 +62,7 @@ from axis.core.reasons import ReasonCode
 from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 from axis.ledger import tables as t
 from axis.ledger.projections import WHOLE_VERSION, Change, Insert, Op, Put, Remove, project
-from axis.ledger.search import INDEXED, code_of, code_text
+from axis.ledger.search import code_of, code_text
 
 _Key: TypeAlias = "tuple[tuple[str, Any], ...]"
 """Columns and values that name a row, in the order of the columns' names."""
@@ -284,14 +284,7 @@ class SQLTransaction:
         newest = (table.c.accepted_at.desc(), table.c.id.desc())
         rows: Sequence[Row[Any]] = ()
         if document_id:
-            rows = await self._rows(
-                base.where(
-                    t.document_id_head == document_id[:INDEXED],
-                    table.c.document_id == document_id,
-                )
-                .order_by(*newest)
-                .limit(20)
-            )
+            rows = await self._rows(base.where(t.has_document_id(document_id)).order_by(*newest).limit(20))
         if not rows and code and sender is not None:
             number, _, notation = code.partition("/")
             rows = await self._rows(

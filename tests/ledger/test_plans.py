@@ -1,0 +1,125 @@
+"""No question reads a large table from end to end: both databases find an index for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text
+
+from axis.core.model import Kind, OrganNumber
+from axis.core.reasons import ReasonCode
+from axis.ledger.count import By, CountFilter
+from axis.ledger.delivery_log import LogFilter, states_named
+from axis.ledger.log import SQLLogView
+from axis.ledger.queries import ActFilter, Queries
+from axis.ledger.sequencer import Sequencer
+from axis.ledger.store import SQLLedger
+from axis.ledger.trouble import ReplayFilter
+from tests.ledger.builders import LOG, LOG_KEY, NOON, Clock
+from tests.ledger.test_queries import World, asking
+
+LARGE = ("event", "leaf", "node", "submission", "document", "delivery", "consignment", "delivery_key", "feed")
+
+_LOG = {
+    "newest": LogFilter(),
+    "organ": LogFilter(organ=OrganNumber(10)),
+    "period": LogFilter(since=NOON, until=NOON + timedelta(days=1)),
+    "failed": LogFilter(states=states_named("failed")),
+    "refused": LogFilter(states=states_named("refused")),
+    "reason": LogFilter(reason=ReasonCode.DELIVER_NOT_TAKEN),
+    "subject": LogFilter(subject="thí điểm"),
+    "code": LogFilter(number="15/NQ-CP"),
+    "number": LogFilter(number="15"),
+    "DocumentId": LogFilter(document="BNV-1"),
+    "statuses": LogFilter(kind=Kind.STATUS),
+}
+
+
+async def _plans(ledger: SQLLedger, ask: Callable[[], Awaitable[object]]) -> list[tuple[str, str]]:
+    """Every SELECT the question sends, and how the database would carry it out."""
+    sent: list[tuple[str, Any]] = []
+
+    def remember(_: object, __: object, statement: str, parameters: Any, *___: object) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            sent.append((statement, parameters))
+
+    event.listen(ledger.engine.sync_engine, "before_cursor_execute", remember)
+    try:
+        await ask()
+    finally:
+        event.remove(ledger.engine.sync_engine, "before_cursor_execute", remember)
+    found = []
+    async with ledger.reading() as connection:
+        how = "EXPLAIN"
+        if connection.dialect.name == "sqlite":
+            how = "EXPLAIN QUERY PLAN"
+        else:
+            # A small table is read as a whole whatever its indexes: the question is whether one could be used.
+            await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        for statement, parameters in sent:
+            if "set_config" not in statement:
+                plan = await connection.exec_driver_sql(f"{how} {statement}", parameters)
+                found.append((statement, "\n".join(str(row[-1]) for row in plan)))
+    return found
+
+
+def _read_whole(plan: str) -> list[str]:
+    """Large tables this plan reads from end to end."""
+    names = "|".join(LARGE)
+    # PostgreSQL names partitions; SQLite says SCAN for every walk, and USING for one that follows an index.
+    return re.findall(rf"Seq Scan on (?:{names})(?:_[a-z0-9]+)?\b.*|SCAN (?:{names})(?! USING)\b.*", plan)
+
+
+@pytest.fixture
+async def queries(ledger: SQLLedger) -> Queries:
+    await World(ledger).tell()
+    sequencer = Sequencer(ledger, clock=Clock(), signer=LOG_KEY, log=LOG, holder="one")
+    while await sequencer.turn():
+        pass
+    await sequencer.sign_head()
+    return asking(ledger)
+
+
+@pytest.mark.parametrize("name", list(_LOG))
+async def test_the_delivery_log(ledger: SQLLedger, queries: Queries, name: str) -> None:
+    """Whatever is asked for, the first page and the second, for everybody and for one province."""
+    province = asking(ledger, tree=10)
+    after = (await queries.log(LogFilter(), limit=1)).after
+
+    async def ask() -> None:
+        for viewer in (queries, province):
+            await viewer.log(_LOG[name])
+            await viewer.log(_LOG[name], after=after)
+
+    for statement, plan in await _plans(ledger, ask):
+        assert _read_whole(plan) == [], f"{statement}\n\n{plan}"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda queries: queries.show("BNV-1"),
+        lambda queries: queries.acts(ActFilter()),
+        lambda queries: queries.failed_groups(),
+        lambda queries: queries.replay_candidates(ReplayFilter()),
+        lambda queries: queries.count(CountFilter(since="2026-11-22"), by=By.ORGAN),
+        lambda queries: queries.count(CountFilter(), by=By.MONTH),
+    ],
+    ids=["show", "acts", "groups", "candidates", "organs", "months"],
+)
+async def test_the_other_questions(
+    ledger: SQLLedger, queries: Queries, ask: Callable[[Queries], Awaitable[object]]
+) -> None:
+    """One document, acts, troubles and counts."""
+    for statement, plan in await _plans(ledger, lambda: ask(queries)):
+        assert _read_whole(plan) == [], f"{statement}\n\n{plan}"
+
+
+async def test_a_proof(ledger: SQLLedger, queries: Queries) -> None:
+    """Leaves and subtrees by their place."""
+    for statement, plan in await _plans(ledger, lambda: SQLLogView(ledger).proof(3)):
+        assert _read_whole(plan) == [], f"{statement}\n\n{plan}"
