@@ -29,7 +29,6 @@ from axis.core.ports import Ready
 from axis.core.rows import DocumentRow
 from axis.ledger import tables as t
 from axis.ledger.outbox import feed_entries, read_ready
-from axis.ledger.search import INDEXED
 from axis.ledger.store import (
     SQLLedger,
     delivery_row,
@@ -180,8 +179,7 @@ async def _root_named(connection: AsyncConnection, station: StationId, name: str
     query = (
         select(t.document)
         .where(
-            t.document_id_head == name[:INDEXED],
-            table.document_id == name,
+            t.has_document_id(name),
             table.station_id == station,
             table.kind == Kind.EDOC.value,
             table.root == table.id,
