@@ -26,7 +26,7 @@ import structlog
 
 from axis.broker import wire
 from axis.broker.connection import SERVICE
-from axis.broker.management import Management, ManagementRefused, part
+from axis.broker.management import MOVER, Management, ManagementRefused, part
 from axis.broker.topology import TopologyDiffers, station_topology
 from axis.core.errors import InvalidAct, ServiceUnavailable
 from axis.core.events import JSON
@@ -73,7 +73,7 @@ class StationUsers:
     def __init__(self, management: Management, *, reserved: Iterable[str] = ()) -> None:
         """`reserved` are users no station may be named like: those of the axis itself."""
         self._management = management
-        self._reserved = frozenset({management.user, "guest", *reserved})
+        self._reserved = frozenset({management.user, "guest", MOVER, *reserved})
 
     async def add(self, station: StationId, *, secret: str, password: str) -> None:
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx2
@@ -18,6 +18,9 @@ import httpx2
 from axis.broker.connection import SERVICE, cause_of
 from axis.core.errors import AxisError, ServiceUnavailable
 from axis.core.events import JSON
+
+MOVER: Final = "axis-moving"
+"""The user under which `axis.broker.migration` moves messages; it exists only meanwhile."""
 
 
 class ManagementRefused(AxisError):

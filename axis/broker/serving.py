@@ -75,6 +75,10 @@ class Patience:
     """Longest pause between tries while a service is not available."""
     rest_seconds: float = 1
     """How long a message that failed alone rests before it goes back for the first time; doubles each time."""
+    renew_seconds: float = 10
+    """A channel over which nothing came for so long is opened anew: RabbitMQ 3.10 does not always tell a consumer that
+    its queue was deleted, and it would wait for ever; nor does another consumer on the same channel help, as messages
+    of a new queue of that name may go to the one that is no more."""
     longest_rest_seconds: float = 60
     """Longest such rest. All together it takes some minutes to bury a message: time to mend what made it fail."""
 
@@ -293,6 +297,7 @@ class QueueServer:
 
     async def _for_ever(self, stop: asyncio.Event) -> None:
         tries = 0
+        is_careful = True
         while not stop.is_set():
             session = self._session = _Session(
                 queue=self._queue,
@@ -304,13 +309,18 @@ class QueueServer:
                 appetite=self._appetite,
                 stop=stop,
             )
+            was_careful, is_careful = is_careful, True
             try:
-                await session.run(self._link, is_ready=self._is_ready)
+                await session.run(self._link, is_ready=self._is_ready, is_careful=was_careful)
+                # A channel that was idle gave nothing back: there is nobody to suspect.
+                is_careful = not session.is_stale
             except ServiceUnavailable as error:
                 _log.warning("queue.unavailable", queue=self._queue, cause=error.cause)
             # A fault of ours must not end the only process that reads the queue.
             except Exception:  # noqa: BLE001 - logged with its trace
                 _log.exception("queue.fault", queue=self._queue)
+            if not is_careful:
+                continue
             tries = 1 if session.served else tries + 1
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** min(tries, 10), self._patience.longest_pause_seconds)
             with contextlib.suppress(TimeoutError):
@@ -353,10 +363,14 @@ class _Session:
         self._calls: set[asyncio.Task[None]] = set()
         self.served = 0
         """Messages acknowledged on this channel."""
+        self.is_stale = False
+        """Nothing came for so long that the channel was given up, with nothing in hand."""
 
-    async def run(self, link: Link, *, is_ready: Callable[[], Awaitable[object]] | None) -> None:
+    async def run(
+        self, link: Link, *, is_ready: Callable[[], Awaitable[object]] | None, is_careful: bool = True
+    ) -> None:
         """
-        Serve until `stop`.
+        Serve until `stop`, or until the channel is stale; careful ones begin with one message at a time.
 
         Raises:
             ServiceUnavailable: the channel broke; what was in hand will be handed out again.
@@ -372,10 +386,14 @@ class _Session:
             with link.speaking(channel, "looking for the queue"):
                 await channel.queue_declare(self._queue, passive=True, timeout=_RPC_SECONDS)
             while not self._over.is_set():
-                await self._one_by_one()
+                if is_careful or self._suspects:
+                    await self._one_by_one()
+                is_careful = True
                 if self._stop.is_set() and not self._suspects:
                     return
                 await self._together()
+                if self.is_stale and not self._suspects and not self._over.is_set():
+                    return
         finally:
             self._over.set()
             tasks = [*self._calls, *self._resting]
@@ -436,12 +454,19 @@ class _Session:
             if self._waiting and len(self._calls) < self._limits.parallel:
                 await self._linger()
                 self._start(self._batch())
-            else:
-                await self._wake.wait()
+            elif not await self._woken() and not self.in_hand:
+                self.is_stale = True
         if tag is not None and not self._over.is_set():
             with self._link.speaking(self._channel, "ending the consumer"):
                 await self._channel.basic_cancel(tag, timeout=_RPC_SECONDS)
         await self._finish()
+
+    async def _woken(self) -> bool:
+        """Wait until something happens; False when nothing did for a long time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.renew_seconds):
+                return await self._wake.wait()
+        return False
 
     async def _open_tap(self, prefetch: int) -> str | None:
         with self._link.speaking(self._channel, "consuming"):
@@ -453,7 +478,11 @@ class _Session:
     @property
     def _has_to_leave(self) -> bool:
         return (
-            self._stop.is_set() or self._over.is_set() or self._floor.clear.is_set() or bool(self._suspects)
+            self._stop.is_set()
+            or self._over.is_set()
+            or self._floor.clear.is_set()
+            or bool(self._suspects)
+            or self.is_stale
         )
 
     def _has_to_ask_anew(self, prefetch: int) -> bool:

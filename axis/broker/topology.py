@@ -11,7 +11,7 @@ Why it looks as it does: docs/broker.md.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -21,6 +21,7 @@ import aiormq
 from axis.broker import wire
 from axis.broker.connection import SERVICE, cause_of
 from axis.core.errors import AxisError, ServiceUnavailable
+from axis.core.model import StationId
 
 Argument = str | int | bool
 _NONE: Final[Mapping[str, Argument]] = MappingProxyType({})
@@ -93,6 +94,11 @@ _LAST_RESORT: Final[Mapping[str, Argument]] = MappingProxyType(
 )
 
 
+def last_resort_queue(name: str) -> Queue:
+    """A queue that takes everything and gives nothing up."""
+    return Queue(name=name, arguments=_LAST_RESORT)
+
+
 def hub_topology() -> Topology:
     """What every axis has, however many stations."""
     return Topology(
@@ -105,8 +111,8 @@ def hub_topology() -> Topology:
             Exchange(name=wire.INBOX, kind="direct"),
         ),
         queues=(
-            Queue(name=wire.DEAD, arguments=_LAST_RESORT),
-            Queue(name=wire.UNROUTED, arguments=_LAST_RESORT),
+            last_resort_queue(wire.DEAD),
+            last_resort_queue(wire.UNROUTED),
             *(Queue(name=name, arguments=_QUORUM) for name in wire.INTAKES),
         ),
         bindings=(
@@ -126,6 +132,20 @@ def station_topology(queues: wire.StationQueues) -> Topology:
     return Topology(
         queues=tuple(Queue(name=name, arguments=_QUORUM) for name in names),
         bindings=tuple(Binding(exchange=wire.INBOX, queue=name, key=name) for name in names),
+    )
+
+
+def whole_topology(stations: Iterable[tuple[StationId, str]]) -> Topology:
+    """Everything of one axis: the hub's part and that of every station, given by id and secret."""
+    hub = hub_topology()
+    parts = [
+        station_topology(wire.station_queues(station=station, secret=secret))
+        for station, secret in sorted(stations)
+    ]
+    return Topology(
+        exchanges=hub.exchanges,
+        queues=(*hub.queues, *(queue for part in parts for queue in part.queues)),
+        bindings=(*hub.bindings, *(binding for part in parts for binding in part.bindings)),
     )
 
 

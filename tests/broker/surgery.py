@@ -30,3 +30,8 @@ def silence_queue(node: RabbitMQNode, queue: str) -> None:
 def wake_queue(node: RabbitMQNode, queue: str) -> None:
     """Let it go on; what it was sent meanwhile takes effect."""
     rabbitmqctl(node, "eval", f"sys:resume({{'%2F_{queue}', node()}}).")
+
+
+def hurry_statistics(node: RabbitMQNode) -> None:
+    """Let quorum queues made from now on tell their numbers four times a second instead of once in five."""
+    rabbitmqctl(node, "eval", "application:set_env(rabbit, quorum_tick_interval, 250).")

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping, Sequence
 
+import aiormq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axis.broker.serving import Attempt, Floor, GaveUp, QueueLimits, _Appetite
+from axis.broker.connection import BrokerAddress, Link
+from axis.broker.serving import (
+    Arrival,
+    Attempt,
+    Floor,
+    GaveUp,
+    Patience,
+    QueueLimits,
+    QueueServer,
+    _Appetite,
+)
 from axis.core.errors import ServiceUnavailable
+from tests.broker.desk import Clock, until
+from tests.broker.wiretap import wiretap
+from tests.services.rabbitmq import Vhost
 
 LIMITS = QueueLimits(
     batch=64, batch_bytes=1 << 24, linger_seconds=0, parallel=2, prefetch=128, prefetch_bytes=1 << 28
@@ -163,3 +178,44 @@ async def test_other_errors_are_the_callers() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await Attempt(asyncio.Event(), longest_pause_seconds=1).insist(call)
+
+
+async def test_a_channel_the_broker_forgot_is_opened_anew(vhost: Vhost) -> None:
+    """RabbitMQ 3.10 does not always say that a queue was deleted; nobody waits at an empty place for ever."""
+    served: list[bytes] = []
+
+    async def serve(arrivals: Sequence[Arrival], attempt: Attempt) -> Mapping[int, Exception]:
+        served.extend(one.body for one in arrivals)
+        return {}
+
+    link = Link(BrokerAddress(urls=(vhost.url,)), name="forgotten")
+    server = QueueServer(
+        link,
+        queue="forgotten",
+        limits=LIMITS,
+        patience=Patience(renew_seconds=0.2, drain_seconds=5),
+        clock=Clock(),
+        serve=serve,
+        floor=Floor(),
+    )
+    stop = asyncio.Event()
+    async with wiretap(vhost.url) as tap:
+        await tap.channel.queue_declare("forgotten", durable=True, arguments={"x-queue-type": "quorum"})
+        work = asyncio.create_task(server.run(stop))
+        await tap.publish("", "forgotten", b"first", message_id="1")
+        await until(lambda: served == [b"first"])
+
+        def consuming() -> aiormq.Channel | None:
+            channel = server._session._channel if server._session is not None else None
+            return channel if channel is not None and channel.consumers else None
+
+        channel = await until(consuming, what="it consumes")
+        assert channel is not None
+        for tag in list(channel.consumers):
+            await channel.basic_cancel(tag)
+
+        await tap.publish("", "forgotten", b"second", message_id="2")
+        await until(lambda: served == [b"first", b"second"], what="it consumes again")
+        stop.set()
+        await work
+    await link.close()
