@@ -48,6 +48,14 @@ def _edxml(name: str) -> str:
     return f"{{{EDXML_NAMESPACE}}}{name}"
 
 
+_HAS_STRAY_TEXT = etree.XPath(
+    "boolean((. | ds:SignedInfo | ds:SignedInfo/ds:Reference | ds:SignedInfo/ds:Reference/ds:Transforms"
+    " | ds:KeyInfo | ds:KeyInfo/ds:X509Data | ds:Object)/text()[normalize-space()])",
+    namespaces={"ds": DS},
+)
+"""Whether anything but white space stands between the parts of a signature."""
+
+
 def _ds(name: str) -> str:
     return f"{{{DS}}}{name}"
 
@@ -108,8 +116,7 @@ class SignedPart(StrEnum):
     PROPERTIES = "properties"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ClaimedPart:
+class ClaimedPart(NamedTuple):
     """One reference: this part is said to have this digest."""
 
     kind: SignedPart
@@ -363,8 +370,8 @@ def _signature_parts(
     if _tags(signature) != (SIGNED_INFO, SIGNATURE_VALUE, KEY_INFO, OBJECT):
         raise RefusedError(Reason.SHAPE_SIGNATURE, "Signature")
     signed_info, value, key_info, holder = signature
-    for element in signature.iter(SIGNATURE, SIGNED_INFO, REFERENCE, TRANSFORMS, KEY_INFO, X509_DATA, OBJECT):
-        _refuse_text(element, Reason.SHAPE_SIGNATURE)
+    if _HAS_STRAY_TEXT(signature):
+        raise RefusedError(Reason.SHAPE_SIGNATURE, "text between elements")
     if len(value):
         raise RefusedError(Reason.SHAPE_SIGNATURE, "SignatureValue")
     if _tags(holder) != (QUALIFYING,) or _tags(holder[0]) != (SIGNED_PROPERTIES,):
@@ -441,12 +448,9 @@ def _match(
             raise RefusedError(Reason.REFERENCE_TYPE, kind)
         if reference.transform != (BASE64_TRANSFORM if kind is SignedPart.ATTACHMENT else EXCLUSIVE_C14N):
             raise RefusedError(Reason.REFERENCE_TRANSFORM, kind)
-        _check_digest_method(reference.method, policy=policy, at=at)
-        parts.append(
-            ClaimedPart(
-                kind=kind, element=element, part=part, digest_method=reference.method, digest=reference.digest
-            )
-        )
+        parts.append(ClaimedPart(kind, element, part, reference.method, reference.digest))
+    for method in {reference.method for reference in references}:
+        _check_digest_method(method, policy=policy, at=at)
     return tuple(parts)
 
 

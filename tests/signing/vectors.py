@@ -457,6 +457,22 @@ def a_second_object() -> bytes:
     return surgery.close()
 
 
+@_vector(8, Reason.SHAPE_SIGNATURE)
+def text_inside_the_signature() -> bytes:
+    """Between the parts of a reference; a report that prints the signature would show it."""
+    surgery = Surgery(good())
+    surgery.find("SignedInfo/Reference/Transforms").tail = "HOA TOC"
+    return surgery.close_resigned()
+
+
+@_vector(8, Reason.SHAPE_SIGNATURE)
+def text_beside_the_certificate() -> bytes:
+    """Where no digest looks."""
+    surgery = Surgery(good())
+    surgery.find("X509Data").text = "HOA TOC"
+    return surgery.close()
+
+
 # Rules 9 to 13: the references.
 
 
