@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up services itest-remote lint types fast coverage docs locked
+.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ types: setup ## mypy --strict, tests too
 
 fast: setup ## The tests that need no server and little time
 	$(PYTEST) -q -m "not service and not slow" $(ARGS)
+
+compose: setup ## The services of docker-compose.yml without containers, until Ctrl-C
+	@$(BIN)/python -m tests.services install
+	@$(BIN)/python -m tests.compose.launcher
 
 services: setup ## Start a private RabbitMQ and PostgreSQL, print how to use them, wait for Ctrl-C
 	@$(BIN)/python -m tests.services

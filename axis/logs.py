@@ -47,6 +47,8 @@ _MOST_IN_A_LINE: Final = 400
 """Of a traceback: the message of an exception may quote what it choked on."""
 _MOST_LINES: Final = 200
 _MOST_MEMBERS: Final = 50
+_META: Final = frozenset({"_record", "_from_structlog"})
+"""What structlog itself hangs on to a line of the standard library, and takes off before it is written."""
 _MOST_DEPTH: Final = 6
 
 _QUIET: Final = {
@@ -140,7 +142,7 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if name in {"exception", "stack"}:
             event[name] = _traceback(str(value))
-        elif not name.startswith("_"):
+        elif name not in _META:
             event[name] = _safe(name, value, depth=0)
     return event
 
