@@ -16,7 +16,9 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from axis.core.model import iso
 
@@ -120,7 +122,7 @@ def print_rows(
                     ratio=1 if is_prose else None,
                 )
             for row in rows:
-                table.add_row(*(_cell(row.get(name)) for name in columns))
+                table.add_row(*(escape(_cell(row.get(name))) for name in columns))
             out.print(table)
 
 
@@ -153,12 +155,13 @@ def _csv_cell(value: Any) -> Any:
     return value
 
 
+def tell(text: str, *, style: str = "") -> None:
+    """One line of what was asked for, as it is: text of strangers is never read as markup."""
+    out.print(Text(text, style=style))
+
+
 def complain(problem: str, *, then: str = "") -> None:
     """What went wrong and what to do next, on standard error."""
-    err.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {_escaped(problem)}", highlight=False)
+    err.print(f"[bold red]{say('Lỗi', 'Error')}:[/] {escape(problem)}", highlight=False)
     if then:
-        err.print(f"  → {_escaped(then)}", highlight=False)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+        err.print(f"  → {escape(then)}", highlight=False)

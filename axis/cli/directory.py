@@ -20,7 +20,7 @@ from axis.core.directory import Directory, Organ, Station
 from axis.core.errors import NotFound
 from axis.core.model import Actor, Channel, Digest, SignaturePolicy, StationId, iso
 from axis.core.text import searchable
-from axis.speech import Format, complain, err, out, print_json, print_rows, say
+from axis.speech import Format, complain, err, print_json, print_rows, say, tell
 
 _T = TypeVar("_T")
 _JSON = Annotated[bool, typer.Option("--json", help=say("In một tài liệu JSON.", "Print one JSON document."))]
@@ -294,8 +294,8 @@ def _hand_out(credential: Any, *, as_json: bool) -> None:
             {"station": credential.station, "key": credential.key, "queue_secret": credential.queue_secret}
         )
         return
-    out.print(f"AXIS_STATION_KEY={credential.key}", highlight=False)
-    out.print(f"AXIS_STATION_SECRET={credential.queue_secret}", highlight=False)
+    tell(f"AXIS_STATION_KEY={credential.key}")
+    tell(f"AXIS_STATION_SECRET={credential.queue_secret}")
     err.print(say("Khóa chỉ hiện một lần; Trục chỉ giữ mã băm. Hãy trao cho đơn vị theo đường an toàn.",
                   "The key is shown once; the axis keeps its hash. Hand it over by a safe way."))  # fmt: skip
 
@@ -420,8 +420,8 @@ def _directory() -> Directory:
 def _print_facts(row: dict[str, Any]) -> None:
     for name, value in row.items():
         if isinstance(value, list):
-            out.print(f"[dim]{name}[/]")
+            tell(name, style="dim")
             for one in value:
-                out.print(f"  {one}", highlight=False)
+                tell(f"  {one}")
         elif value is not None:
-            out.print(f"[dim]{name:<18}[/] {value}", highlight=False)
+            tell(f"{name:<18} {value}")

@@ -28,7 +28,7 @@ from axis.ledger.export import csv_lines
 from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.tables import declared
 from axis.ledger.trouble import ReplayFilter, TroubleKind
-from axis.speech import Format, err, out, print_json, print_rows, say, write_csv
+from axis.speech import Format, err, out, print_json, print_rows, say, tell, write_csv
 
 _T = TypeVar("_T")
 _MOST_IN_A_TABLE: Final = 50
@@ -190,10 +190,8 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
     if as_json:
         print_json(life)
         return
-    out.print(
-        f"[bold]{life.get('code') or life.get('document_id') or life.get('document')}[/]  {life.get('subject') or ''}",
-        highlight=False,
-    )
+    name = life.get("code") or life.get("document_id") or life.get("document")
+    tell(f"{name}  {life.get('subject') or ''}", style="bold")
     for name in (
         "document",
         "document_id",
@@ -206,7 +204,7 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
         "submitted_at",
     ):
         if life.get(name) not in {None, ""}:
-            out.print(f"  [dim]{name:<13}[/] {life[name]}", highlight=False)
+            tell(f"  {name:<13} {life[name]}")
     if life["deliveries"]:
         print_rows(
             life["deliveries"],
@@ -384,7 +382,7 @@ def replay_plan(
             )
         )
     if plan is not None:
-        out.print(f"axis replay run {plan}", highlight=False)
+        tell(f"axis replay run {plan}")
     sys.exit(0 if rows else 1)
 
 
@@ -410,9 +408,8 @@ def replay_show(plan: Annotated[str, typer.Argument(metavar="ID", show_default=F
     if as_json:
         print_json(found)
         return
-    out.print(
-        f"{found['plan']}  {found['state']}  {found['done']}/{found['total']}  {found['person']}: {found['reason']}",
-        highlight=False,
+    tell(
+        f"{found['plan']}  {found['state']}  {found['done']}/{found['total']}  {found['person']}: {found['reason']}"
     )
     print_rows(
         found["items"][:_MOST_IN_A_TABLE],
@@ -488,7 +485,7 @@ def ledger_check(as_json: _JSON = False) -> None:
                       f"[green]Whole.[/] {result.events} events, {result.numbered} numbered, {result.checkpoints} checkpoints."))  # fmt: skip
     else:
         for one in result.problems:
-            out.print(f"[red]✗[/] {say(one.vi, one.en)}", highlight=False)
+            tell(f"✗ {say(one.vi, one.en)}", style="red")
     sys.exit(0 if result.ok else 1)
 
 

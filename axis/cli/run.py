@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import typer
+from rich.markup import escape
 
 from axis.settings import SETTINGS, LogLevel, Settings, read_settings, show_settings
-from axis.speech import Format, err, lang, out, print_json, print_rows, say
+from axis.speech import Format, err, lang, out, print_json, print_rows, say, tell
 
 _JSON = Annotated[bool, typer.Option("--json", help=say("In một tài liệu JSON.", "Print one JSON document."))]
 
@@ -136,9 +137,9 @@ def doctor(as_json: _JSON = False) -> None:
     else:
         for one in findings:
             mark = "[green]✓[/]" if one.good else ("[yellow]![/]" if one.harmless else "[red]✗[/]")
-            out.print(f"{mark} {one.what(lang())}", highlight=False)
+            out.print(f"{mark} {escape(one.what(lang()))}", highlight=False)
             if not one.good:
-                out.print(f"    → {one.remedy(lang())}", highlight=False)
+                tell(f"    → {one.remedy(lang())}")
     sys.exit(0 if all(one.good or one.harmless for one in findings) else 1)
 
 

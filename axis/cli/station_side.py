@@ -19,7 +19,7 @@ import typer
 
 from axis.cli.run import settings
 from axis.core.errors import SettingsError
-from axis.speech import complain, err, lang, out, print_json, say
+from axis.speech import complain, err, lang, print_json, say, tell
 
 _T = TypeVar("_T")
 _URL = Annotated[str | None, typer.Option("--station", metavar="URL", help=say("Địa chỉ Trục: https:// hoặc amqps://.", "Address of the axis: https:// or amqps://."))]  # fmt: skip
@@ -57,14 +57,11 @@ def send(
         print_json([answer_json(one) for one in answers])
     else:
         for file, one in zip(files, answers, strict=True):
-            out.print(f"[bold]{file.name}[/]: {say(one.headline_vi, one.headline_en)}", highlight=False)
+            tell(f"{file.name}: {say(one.headline_vi, one.headline_en)}", style="bold")
             for cause in one.causes:
-                out.print(
-                    f"  {cause.code.value}: {say(cause.reason.next_vi, cause.reason.next_en)}",
-                    highlight=False,
-                )
+                tell(f"  {cause.code.value}: {say(cause.reason.next_vi, cause.reason.next_en)}")
                 for detail in cause.details:
-                    out.print(f"    {detail.path}: {say(detail.vi, detail.en)}", highlight=False)
+                    tell(f"    {detail.path}: {say(detail.vi, detail.en)}")
     sys.exit(0 if all(one.state.value in {"accepted", "duplicate", "held"} for one in answers) else 1)
 
 
@@ -91,7 +88,7 @@ def receive(
                 await document.done()
                 rows.append(row)
                 if not as_json:
-                    out.print(f"{row['file']}  {row['tier']}  {row['value']}", highlight=False)
+                    tell(f"{row['file']}  {row['tier']}  {row['value']}")
 
     _with_station(url, state, run)
     if as_json:
@@ -131,7 +128,7 @@ def ack(
     acks = tuple(Ack(delivery=DeliveryId(one), outcome=outcome, reason=fail or "") for one in deliveries)
 
     async def run(station: Any) -> None:
-        await station.say(*acks)
+        await station.say(acks)
 
     _with_station(url, None, run)
 
@@ -186,7 +183,7 @@ def answer(
     if as_json:
         print_json(answer_json(found))
     else:
-        out.print(say(found.headline_vi, found.headline_en), highlight=False)
+        tell(say(found.headline_vi, found.headline_en))
     sys.exit(0 if found.state.value in {"accepted", "duplicate", "held"} else 1)
 
 

@@ -47,7 +47,7 @@ from axis.flow.acts import NewStation
 from axis.flow.organ_import import OrganRow, read_organs
 from axis.ledger.count import By, CountFilter
 from axis.settings import Settings, read_settings
-from axis.speech import Format, err, out, print_json, print_rows, say
+from axis.speech import Format, err, out, print_json, print_rows, say, tell
 from signing.certificates import certificates_from_pem
 from signing.errors import SigningError
 from signing.keys import KeySigner
@@ -55,8 +55,6 @@ from signing.receipts import verify_receipt
 
 _SENDERS: Final = 8
 """Agencies that send; the others receive and answer. Keys are dear."""
-_RECEIVERS: Final = 2
-"""Receivers of an ordinary letter."""
 _FAILURES: Final = Backoff(first=timedelta(milliseconds=100), longest=timedelta(milliseconds=200), tries=3)
 """A demonstration cannot wait for the eight minutes a failing station is given in earnest."""
 _COMPARED: Final = ("sent", "addressed", "received", "refused", "failed")
@@ -201,7 +199,7 @@ async def _cast(plan: Plan, axis: Axis, settings: Settings, progress: _Steps) ->
         acts = axis.acts(accounts=accounts)
         await acts.import_organs([*rows, *below, closed], by=_OPERATOR, with_assumed=True, source="demo")
         # The capital sends, too, so that a big platform is seen from both sides.
-        senders = [hanoi, *chosen[: _SENDERS - 1]]
+        senders = [hanoi, *[row for row in chosen if row is not hanoi][: _SENDERS - 1]]
         pki, issued = await asyncio.to_thread(_issue, [row.name for row in senders], now)
         credentials: dict[str, Credential] = {}
         for row in chosen:
@@ -416,8 +414,11 @@ class _Play:
                 group.create_task(send(number))
 
     def _receivers(self, number: int, sender: Agency) -> list[Agency]:
+        """Two others, a different pair for every number."""
         others = [one for one in self.cast.agencies if one != sender]
-        return [others[(number * 7 + step * 31) % len(others)] for step in range(_RECEIVERS)]
+        first = number * 7 % len(others)
+        second = (first + 1 + number % (len(others) - 1)) % len(others)
+        return [others[first], others[second]]
 
     async def _send_to_all_of_hanoi(self) -> None:
         """One document, 636 deliveries, one consignment."""
@@ -639,7 +640,7 @@ def _show(result: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         (say("Chuyển lại", "Replayed"), "replayed"),
         (say("Gửi trùng, không chuyển hai lần", "Duplicates, delivered once"), "duplicates"),
     ):
-        out.print(f"{label:<36} {result[name]:>7}", highlight=False)
+        tell(f"{label:<36} {result[name]:>7}")
     yes, no = say("[green]đúng[/]", "[green]yes[/]"), say("[red]SAI[/]", "[red]NO[/]")
     out.print(
         f"{say('Giấy xác nhận kiểm tra ngoại tuyến', 'Receipt verified offline'):<36} {yes if result['receipt_verified'] else no:>7}"
@@ -648,4 +649,4 @@ def _show(result: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         f"{say('Đối soát khớp đến từng đơn vị', 'Reconciled to the unit'):<36} {yes if good else no:>7}   ({result['elapsed_s']} s)"
     )
     for problem in result["problems"]:
-        out.print(f"  [red]{problem}[/]", highlight=False)
+        tell(f"  {problem}", style="red")

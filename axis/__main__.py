@@ -1,0 +1,5 @@
+"""`python -m axis` is the `axis` command."""
+
+from axis.cli import main
+
+main()

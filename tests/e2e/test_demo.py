@@ -1,0 +1,167 @@
+"""
+The demonstration as a process, then every other command on what it left behind: all of them say the same numbers.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from axis.core.reasons import ReasonCode
+from tests.e2e.command import Ended, axis
+from tests.services.rabbitmq import Vhost
+
+_DOCUMENTS, _STATIONS = 12, 8
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "D"
+
+
+@pytest.fixture(scope="module")
+def demo(home: Path) -> dict[str, Any]:
+    """One small run; it must reconcile to the unit."""
+    ended = axis(
+        "demo", "--json", "--documents", str(_DOCUMENTS), "--stations", str(_STATIONS), "--dir", home
+    )
+    assert ended.status == 0, ended.err + ended.out
+    result: dict[str, Any] = ended.json
+    return result
+
+
+def _on(home: Path, *arguments: str | Path) -> Ended:
+    return axis(*arguments, environ={"AXIS_HOME": str(home)})
+
+
+pytestmark = pytest.mark.slow
+
+
+def test_it_reconciles(demo: dict[str, Any]) -> None:
+    """One document to all of Hà Nội is one sent and 636 deliveries."""
+    assert demo["documents_sent"] == _DOCUMENTS
+    assert demo["received"] == demo["deliveries"] > 636
+    assert (demo["held"], demo["replayed"], demo["duplicates"]) == (1, 2, 1)
+    assert demo["receipt_verified"] is True
+    assert demo["reconciled"] is True
+    assert len(demo["refused"]) > 20
+
+
+def test_counts_agree_and_balance(demo: dict[str, Any], home: Path) -> None:
+    ended = _on(home, "count", "--by", "organ", "--json", "--recount")
+
+    rows = ended.json
+    assert ended.status == 0, ended.err
+    assert sum(row["sent"] for row in rows) == demo["documents_sent"]
+    assert sum(row["addressed"] for row in rows) == demo["deliveries"]
+    assert sum(row["received"] for row in rows) == demo["received"]
+    assert sum(row["refused"] for row in rows) <= sum(demo["refused"].values())
+    for row in rows:
+        settled = row["received"] + row["withdrawn"] + row["failed"] + row["pending"]
+        assert row["pending_start"] + row["addressed"] == settled, row
+
+
+def test_the_log_shows_every_refusal_with_its_reason(demo: dict[str, Any], home: Path) -> None:
+    rows = _on(home, "log", "--state", "refused", "--json").json
+
+    assert Counter(row["reason"] for row in rows) == Counter(demo["refused"])
+    assert {row["state"] for row in rows} == {"refused"}
+
+
+def test_the_log_in_csv_has_a_row_for_every_delivery(demo: dict[str, Any], home: Path) -> None:
+    lines = _on(home, "log", "--state", "acknowledged", "--format", "csv").out.splitlines()
+
+    assert len(lines) - 1 == demo["deliveries"]
+    assert lines[0].startswith("document,")
+
+
+def test_one_document_is_shown_whole(demo: dict[str, Any], home: Path) -> None:
+    """By the axis's id and by its DocumentId."""
+    row = next(
+        row for row in _on(home, "log", "--state", "acknowledged", "--json").json if row["status"] == "03"
+    )
+
+    by_key, by_name = (
+        _on(home, "show", name, "--json").json for name in (row["document"], row["document_id"])
+    )
+
+    assert by_key["document"] == by_name["document"] == row["document"]
+    kinds = [event["kind"] for event in by_key["events"]]
+    assert {"submission.accepted", "delivery.acknowledged", "delivery.answered"} <= set(kinds)
+    assert demo["documents_sent"] == _DOCUMENTS
+
+
+def test_nothing_waits_for_a_person_and_the_ledger_is_whole(demo: dict[str, Any], home: Path) -> None:
+    assert demo["reconciled"]
+    assert _on(home, "failed", "--json").json == []
+    assert _on(home, "ledger", "check", "--json").json["ok"] is True
+    assert _on(home, "doctor").status == 0
+
+
+def test_a_changed_row_is_named(demo: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    """Whoever changes a delivery in the database is found out, with the place."""
+    assert demo["reconciled"]
+    copy = tmp_path / "D"
+    shutil.copytree(home, copy)
+    with sqlite3.connect(copy / "ledger.db") as database:
+        database.execute("UPDATE delivery SET code = '000.00.00.G99' WHERE rowid = 1")
+    database.close()
+
+    ended = _on(copy, "ledger", "check")
+
+    assert ended.status == 1
+    assert "delivery[" in ended.out
+
+
+def test_what_people_changed_is_on_record(demo: dict[str, Any], home: Path) -> None:
+    rows = _on(home, "log", "--acts", "--json").json
+
+    assert demo["stations"] == len([row for row in rows if row["kind"] == "station.changed"])
+    assert {row["person"] for row in rows if row["person"]} == {"demo"}
+    assert all(row["reason"] for row in rows if row["person"])
+
+
+def test_a_name_that_fits_nothing_or_nobody(home: Path, demo: dict[str, Any]) -> None:
+    """1: the answer is no; 2: wrong usage."""
+    assert demo["reconciled"]
+    assert _on(home, "show", "no-such-document").status == 1
+    assert _on(home, "log", "--state", "lost").status == 2
+    assert _on(home, "log", "--reason", "no.reason").status == 2
+    assert axis("log", environ={"AXIS_HOME": str(home / "nowhere")}).status == 2
+    assert axis("config", environ={"AXIS_HOEM": "x"}).status == 2
+
+
+@pytest.mark.timeout(300)
+def test_the_same_on_real_servers(vhost: Vhost, empty_database_url: str, tmp_path: Path) -> None:
+    """RabbitMQ and PostgreSQL, stations over AMQP."""
+    ended = axis(
+        *("demo", "--json", "--documents", "8", "--stations", "6", "--dir", tmp_path / "D"),
+        *("--broker", vhost.url, "--management", vhost.management_url),
+        *("--database", empty_database_url.replace("+asyncpg", "")),
+        within_s=280,
+    )
+
+    assert ended.status == 0, ended.err + ended.out
+    assert ended.json["documents_sent"] == 8
+    assert ended.json["reconciled"] is True
+
+
+def test_every_refusal_kind_that_a_letter_can_meet_is_shown(demo: dict[str, Any]) -> None:
+    """All of steps 2 to 5 whose owner is the sender, but the schema's, which the others go before, and the old kind."""
+    shown = set(demo["refused"])
+    stages = ("parse.", "validate.", "verify.", "route.")
+    known = {code.value for code in ReasonCode if code.value.startswith(stages)}
+    ours_or_later = {
+        ReasonCode.VERIFY_INDETERMINATE,
+        ReasonCode.ROUTE_NOT_CONNECTED,
+        ReasonCode.ROUTE_WAITS_FOR_HELD,
+        ReasonCode.VALIDATE_SCHEMA,
+        ReasonCode.VALIDATE_ATTACHMENT_TWICE,
+        ReasonCode.VERIFY_LEGACY,
+    }
+    assert known - shown == {code.value for code in ours_or_later}
