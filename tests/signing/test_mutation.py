@@ -161,11 +161,12 @@ class Mutator:
 
     def _drop_attribute(self) -> None:
         element, name = self._attribute()
-        element.attrib.pop(name, "")
+        if name:
+            element.attrib.pop(name)
 
     def _rename_attribute(self) -> None:
         element, name = self._attribute()
-        value = element.attrib.pop(name, "")
+        value = element.attrib.pop(name) if name else ""
         element.set(self.draw(st.sampled_from(["id", "ID", "Id", "URI", "Target", "y"]), label="as"), value)
 
     def _text(self) -> None:
