@@ -452,4 +452,4 @@ TYPE_UNKNOWN = _kind("attachment.type_unknown",
 # fmt: on
 
 KINDS: tuple[FindingKind, ...] = tuple(_KINDS.values())
-"""Every kind there is; docs/edxml.md lists them, and a test makes each happen."""
+"""Every kind there is; docs/edxml-quirks.md lists them, and a test makes each happen."""

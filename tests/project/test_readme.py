@@ -7,29 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
-from axis.cli import app
 from axis.settings import SETTINGS
 from tests.project.collect import ROOT
+from tests.project.commands import commands
 
 _PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 _OF_PAGES = pytest.mark.parametrize("page", _PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-
-
-def _commands() -> dict[str, set[str]]:
-    """Commands of `axis` with their options; those of a group under `group command`."""
-    found: dict[str, set[str]] = {}
-
-    def walk(command: object, name: str) -> None:
-        inner = getattr(command, "commands", None)
-        if inner:
-            for word, one in inner.items():
-                walk(one, f"{name} {word}".strip())
-        found[name] = {option for one in command.params for option in one.opts}  # type: ignore[attr-defined]
-
-    walk(get_command(app), "")
-    return found
 
 
 def _typed(text: str, program: str) -> Iterator[str]:
@@ -49,14 +33,14 @@ def _typed(text: str, program: str) -> Iterator[str]:
 @_OF_PAGES
 def test_commands_exist(page: Path) -> None:
     """`axis …` with its options, as far as a page names them."""
-    commands = _commands()
+    known = commands("en")
     for line in _typed(page.read_text(encoding="utf-8"), "axis"):
         words = line.split()
-        name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
+        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
 
-        assert name in commands, f"axis {line}"
+        assert name in known, f"axis {line}"
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
-        assert options - {"--help"} <= commands[name], f"axis {line}"
+        assert options - {"--help"} <= known[name].spellings, f"axis {line}"
 
 
 @_OF_PAGES

@@ -129,3 +129,15 @@ def test_the_wheel_holds_what_runs() -> None:
     """Types and data travel with the packages."""
     for package in _PACKAGES:
         assert (ROOT / package / "py.typed").exists()
+
+
+def test_documents_named_in_the_code_exist() -> None:
+    """A reader who is sent to a page finds it."""
+    named = {
+        (name, page)
+        for name, text in _texts()
+        if name.startswith(_PACKAGES)
+        for page in re.findall(r"\bdocs/[\w/-]+\.md\b", text)
+    }
+
+    assert sorted(f"{name}: {page}" for name, page in named if not (ROOT / page).exists()) == []

@@ -7,6 +7,7 @@ Writes the parts of the documentation that follow from the code: `python -m test
     docs/conformance.md    every requirement: where it is met and which test shows it
     docs/edxml-quirks.md   every oddity of real messages, and what the axis makes of it
     docs/connect.md        its table of errors over HTTP
+    docs/cli.md            its list of commands
     SECURITY.md            its table: threat, control, test
 
 `tests/project/test_generated.py` fails while one of them differs from what this writes. Texts around a generated
@@ -38,6 +39,7 @@ from tests.project.collect import (
     requirements_named,
     requirements_shown,
 )
+from tests.project.commands import commands
 from tests.project.requirements import TITLES
 
 _State = TypeVar("_State", bound=Enum)
@@ -293,6 +295,27 @@ def threats_table() -> str:
     )
 
 
+# --- command line -------------------------------------------------------------------------------------------------
+
+
+def commands_table() -> str:
+    """Every command with its options."""
+    vi, en = commands("vi"), commands("en")
+    parts = []
+    for name, command in en.items():
+        if command.is_group:
+            continue
+        usage = " ".join(["axis", name, *command.arguments])
+        rows = [
+            (f"`{option.replace(' ', '`, `')}`", _both(text, vi[name].options[option]))
+            for option, text in command.options.items()
+            if "--help" not in option
+        ]
+        parts += [f"### `{_plain(usage)}`\n", f"{_both(command.help, vi[name].help)}\n"]
+        parts += [_table(("option", ""), rows)] if rows else []
+    return "\n".join(parts)
+
+
 # --- errors over HTTP ---------------------------------------------------------------------------------------------
 
 
@@ -326,7 +349,11 @@ PAGES: Mapping[str, Callable[[], str]] = MappingProxyType(
 """Whole pages."""
 
 PARTS: Mapping[tuple[str, str], Callable[[], str]] = MappingProxyType(
-    {("SECURITY.md", "threats"): threats_table, ("docs/connect.md", "http-errors"): http_errors_table}
+    {
+        ("SECURITY.md", "threats"): threats_table,
+        ("docs/connect.md", "http-errors"): http_errors_table,
+        ("docs/cli.md", "commands"): commands_table,
+    }
 )
 """Tables inside pages that are otherwise written by hand: page and name of the part."""
 
