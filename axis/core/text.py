@@ -12,3 +12,11 @@ def searchable(*parts: str) -> str:
     text = unicodedata.normalize("NFD", " ".join(parts).translate(_UNMARKED)).lower()
     kept = "".join(one for one in text if unicodedata.category(one) not in {"Mn", "Cf"})
     return " ".join(kept.split())
+
+
+def printable(text: str, *, most: int) -> str:
+    """At most `most` characters, with what no database or terminal should be given replaced (NUL, controls, surrogates)."""
+    return "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(one) in {"Cc", "Cs"} else one
+        for one in text[:most]
+    )

@@ -31,6 +31,8 @@ from axis.core.ports import Clock, Ids, Ledger, Transaction
 from axis.core.reasons import ReasonCode
 from axis.core.retry import DELIVERIES, Backoff
 from axis.core.rows import ConsignmentRow, DeliveryRow, DocumentRow
+from axis.core.text import printable
+from axis.flow.receive import LONGEST_MESSAGE_ID
 from axis.flow.steps import step_event
 
 MOST_REASON = 500
@@ -159,7 +161,10 @@ class _Deliveries:
                     kind=EventKind.ACK_IGNORED,
                     at=self._at,
                     by=Actor(station=statement.station.id),
-                    facts={"message_id": statement.message_id[:255], "ignored": ignored},
+                    facts={
+                        "message_id": printable(statement.message_id, most=LONGEST_MESSAGE_ID),
+                        "ignored": ignored,
+                    },
                 )
             )
 

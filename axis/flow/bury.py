@@ -17,8 +17,10 @@ from axis.core.events import JSON, Event, EventKind
 from axis.core.model import Actor, Digest, EventId, StationId, SubmissionId, iso
 from axis.core.ports import Blobs, BuriedMessage, Clock, Directories, Ids, Ledger
 from axis.core.rows import Claim
+from axis.core.text import printable
 from axis.flow.bells import Bells
 from axis.flow.claims import claim_key
+from axis.flow.receive import LONGEST_MESSAGE_ID
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +75,7 @@ class Gravedigger:
                     "submission.buried",
                     submission=submission,
                     station=one.station,
-                    message_id=one.message_id[:255],
+                    message_id=printable(one.message_id, most=LONGEST_MESSAGE_ID),
                     reason=one.reason.value,
                     size=len(one.body),
                 )
@@ -84,7 +86,7 @@ class Gravedigger:
         digest = Digest(hashlib.sha256(one.body).hexdigest())
         known = one.station if one.station is not None and one.station in directory.stations else None
         facts: dict[str, JSON] = {
-            "message_id": one.message_id[:255],
+            "message_id": printable(one.message_id, most=LONGEST_MESSAGE_ID),
             "digest": digest,
             "size": len(one.body),
             "reason": one.reason.value,
@@ -107,4 +109,8 @@ class Gravedigger:
 
 
 def _marks(one: BuriedMessage) -> tuple[str, str, str]:
-    return one.station or "", one.message_id[:255], hashlib.sha256(one.body).hexdigest()
+    return (
+        one.station or "",
+        printable(one.message_id, most=LONGEST_MESSAGE_ID),
+        hashlib.sha256(one.body).hexdigest(),
+    )

@@ -52,11 +52,13 @@ from axis.core.ports import (
     StationView,
 )
 from axis.core.retry import DELIVERIES, Backoff
+from axis.core.text import printable
 from axis.flow.acknowledge import Statement, acknowledge, offer_again
 from axis.flow.answer import answer_of
 from axis.flow.bells import Bells
 from axis.flow.dispatch import hand_out, header_of
 from axis.flow.pipeline import Pipeline
+from axis.flow.receive import LONGEST_MESSAGE_ID
 from axis.flow.together import Together
 
 MOST_REFS = 5_000
@@ -284,7 +286,10 @@ class Desk:
             kind=EventKind.ACK_IGNORED,
             at=at,
             by=by,
-            facts={"message_id": message_id[:255], "problem": problem[:500]},
+            facts={
+                "message_id": printable(message_id, most=LONGEST_MESSAGE_ID),
+                "problem": printable(problem, most=500),
+            },
         )
         async with self._ledger.transaction() as tx:
             await tx.append([event])

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -109,7 +110,10 @@ class Pipeline:
         if message.by_digest and message.station is not None:
             payload = await self._uploaded(message.station, message.body)
         submission = SubmissionId(self.ids.new(message.received_at))
-        inbound, cause = receive(message, submission=submission, payload=payload, world=world)  # 1
+        content = payload or message.body
+        is_large = isinstance(content, Path) or len(content) > _IN_A_THREAD
+        step_1 = partial(receive, message, submission=submission, payload=payload, world=world)
+        inbound, cause = await asyncio.to_thread(step_1) if is_large else step_1()  # 1
         if cause is not None:
             return Refusal(inbound=inbound, causes=(cause,))
         return await self._judge_inbound(inbound, world)

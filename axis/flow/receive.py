@@ -18,11 +18,15 @@ from axis.core.directory import Directory, Station
 from axis.core.model import Digest, Lane, SignaturePolicy, StationId, StationState, SubmissionId
 from axis.core.ports import InboundMessage
 from axis.core.reasons import Cause, Detail, ReasonCode
+from axis.core.text import printable
 from axis.edxml.message import PriorityScale
 from signing.certificates import TrustStore
 from signing.policy import CURRENT_POLICY, Policy
 from signing.revocation import RevocationSource
 from signing.skeleton import Limits
+
+LONGEST_MESSAGE_ID = 255
+"""What a short string of AMQP holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +91,7 @@ def receive(
         submission=submission,
         station=message.station if station is not None else None,
         policy=station.policy if station is not None else SignaturePolicy.REQUIRED,
-        message_id=message.message_id[:255],
+        message_id=printable(message.message_id, most=LONGEST_MESSAGE_ID),
         payload=content,
         digest=digest,
         size=size,
@@ -108,7 +112,8 @@ def _problem(
         return Cause(code=ReasonCode.RECEIVE_NO_STATION)
     if station.state is StationState.SUSPENDED:
         return Cause(code=ReasonCode.RECEIVE_SUSPENDED)
-    if not message.message_id or len(message.message_id) > 255:
+    if not message.message_id or message.message_id != inbound.message_id:
+        # Too long, or with control characters: it could not be answered under the id it came with.
         return Cause(code=ReasonCode.RECEIVE_NO_MESSAGE_ID)
     if message.by_digest and payload is None:
         return Cause(code=ReasonCode.RECEIVE_NOT_UPLOADED)

@@ -211,6 +211,19 @@ async def test_a_batch_with_a_bad_message_records_the_rest(office: Office) -> No
     assert [one.reason for one in answers] == [ReasonCode.PARSE_NOT_XML, None, ReasonCode.RECEIVE_NO_STATION]
 
 
+async def test_a_message_id_no_database_takes_is_refused_and_recorded(office: Office) -> None:
+    """NUL and controls: one poison message never stops its neighbours."""
+    answers = await office.admit_all(
+        [
+            a_message(signed(a_letter(1)), message_id="a\x00b"),
+            a_message(signed(a_letter(2)), message_id="m-2"),
+        ]
+    )
+
+    assert [one.state for one in answers] == [R, A]
+    assert answers[0].reason is ReasonCode.RECEIVE_NO_MESSAGE_ID
+
+
 async def test_of_a_secret_no_word_is_kept(office: Office, tmp_path: Path) -> None:
     """LR-02: organ, time, digest and pattern; not in rows, not in blobs."""
     answer = await office.admit(signed(a_letter(subject="V/v bố phòng khu vực X (TUYỆT MẬT)")))
