@@ -57,7 +57,7 @@ class Memory:
         self._feed = -1
         self._checkpoint: str | None = None
         self._lock: _FolderLock | None = None
-        self._file: _Lines | None = None
+        self._file: Lines | None = None
         self._spool: tempfile.TemporaryDirectory[str] | None = None
         self._unread: dict[str, Unread] = {}
         if folder is not None:
@@ -70,7 +70,7 @@ class Memory:
         except OSError as error:
             raise MemoryUnusable(f"{folder} cannot be used as a state folder: {error.strerror}") from error
         try:
-            self._file = _Lines(folder / "memory.jsonl")
+            self._file = Lines(folder / "memory.jsonl")
             for number, line in enumerate(self._file.read(), start=1):
                 self._recall(line, number=number)
             self._rewrite()
@@ -281,7 +281,7 @@ class Unread:
         self._name = name
         self._memory = memory
         self._guard = threading.RLock()
-        self._lines = None if path is None else _Lines(path)
+        self._lines = None if path is None else Lines(path)
         self._waiting: deque[tuple[int, bytes]] = deque()
         """The first letters that are not read, each with the position behind it."""
         self._loaded = 0
@@ -336,7 +336,7 @@ class Unread:
             self._memory.remember_position(self._name, position)
 
 
-class _Lines:
+class Lines:
     """A file of lines: appended and synced, or replaced as a whole."""
 
     def __init__(self, path: Path) -> None:

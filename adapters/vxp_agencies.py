@@ -1,0 +1,127 @@
+"""
+The directory as VXP clients see it, and what the gateway needs of the axis for it.
+
+A station's own calls do not tell other organs, so whoever starts the gateway gives it an `Agencies`: `axis up` one over
+its directory, a gateway beside an agency one over HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from adapters.vxp_words import written
+from axis.core.model import StationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agency:
+    """One organ, with every code it is known under."""
+
+    id: str
+    """The axis's number of the organ."""
+    parent: str | None
+    code: str
+    """The code messages name it by."""
+    name: str
+    mail: str = ""
+    old_code: str = ""
+    """A code it had before."""
+    code_102: str = ""
+    """Its code of QCVN 102:2016 (`000.00.00.H26`)."""
+    code_qd20: str = ""
+    """Its code of Decision 20/2020 (`H26`)."""
+    level: int = 1
+    version: int = 0
+    """Of the directory, when it last changed."""
+    changed_at: datetime | None = None
+    is_deleted: bool = False
+    is_connected: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgencyForm:
+    """What a system registers or changes."""
+
+    code: str
+    parent_code: str
+    name: str
+    mail: str = ""
+    mobile: str = ""
+    fax: str = ""
+    id: str = ""
+
+
+class AgencyRefused(Exception):
+    """The axis does not take it; `reason` is for the person who asked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Agencies(Protocol):
+    """The axis's directory, for one gateway. Raises `StationError` when it does not answer."""
+
+    def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
+        """Organs in a stable order, piece by piece: there are more than 100,000."""
+        ...
+
+    async def register(self, station: StationId, form: AgencyForm) -> None:
+        """
+        Register or change an organ the station speaks for, recorded as the station's act.
+
+        Raises:
+            AgencyRefused: it may not, or the form is wrong.
+        """
+        ...
+
+    async def remove(self, station: StationId, code: str) -> None:
+        """
+        Close an organ the station speaks for.
+
+        Raises:
+            AgencyRefused: it may not, or there is no such organ.
+        """
+        ...
+
+
+def for_list(one: Agency) -> dict[str, Any]:
+    """A row of `getAgenciesList`."""
+    return {
+        "id": one.id,
+        "pid": one.parent or "",
+        "code": one.code,
+        "name": one.name,
+        "mail": one.mail,
+        "oldCode": one.old_code,
+    }
+
+
+def for_list_qd20(one: Agency) -> dict[str, Any]:
+    """A row of `getAgenciesListQD20`."""
+    return {
+        "id": one.id,
+        "code": one.code_qd20 or one.code,
+        "name": one.name,
+        "mail": one.mail,
+        "code102": one.code_102,
+    }
+
+
+def for_synchronizing(one: Agency) -> dict[str, Any]:
+    """A row of `getSynchronizeUnit`."""
+    return {
+        "id": one.id,
+        "pid": one.parent or "",
+        "code": one.code,
+        "name": one.name,
+        "mail": one.mail,
+        "version": one.version,
+        "centerCode": "",
+        "deleted": one.is_deleted,
+        "modifyDate": written(one.changed_at),
+        "isAgency": one.is_connected,
+    }
