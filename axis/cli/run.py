@@ -76,10 +76,13 @@ def _start(part: _Part) -> None:
             sys.exit(130)
 
 
-def _ready(address: str) -> None:
-    err.print(
-        say(f"Trục đang chạy tại {address}. Ctrl-C để dừng.", f"The axis runs at {address}. Ctrl-C stops it.")
-    )
+def _ready(where: str) -> None:
+    if where.startswith("http"):
+        err.print(
+            say(f"Trục đang chạy tại {where}. Ctrl-C để dừng.", f"The axis runs at {where}. Ctrl-C stops it.")
+        )
+    else:
+        err.print(say("Trung tâm xử lý đang chạy. Ctrl-C để dừng.", "The hub is running. Ctrl-C stops it."))
 
 
 class _Part(Protocol):

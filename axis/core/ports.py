@@ -350,9 +350,7 @@ class Transaction(Protocol):
 
     async def deliveries_in(self, consignments: Sequence[ConsignmentId]) -> Sequence[DeliveryRow]: ...
 
-    async def consignments_of(
-        self, deliveries: Sequence[DeliveryId]
-    ) -> Mapping[DeliveryId, ConsignmentRow]:
+    async def consignments_of(self, deliveries: Sequence[DeliveryId]) -> Mapping[DeliveryId, ConsignmentRow]:
         """The consignments that carry these deliveries, locked; a delivery that has none is left out."""
         ...
 
