@@ -70,6 +70,12 @@ class Change(Enum):
         "chuyển thông điệp qua hàng đợi tạm, tạo lại",
         "carry its messages over a second queue, declare it anew",
     )
+    QUEUE_SILENT = (
+        "hàng đợi không có nút dẫn đầu",
+        "the queue has no leader",
+        "khởi động lại các nút của nó; xem docs/broker.md",
+        "bring its nodes back; see docs/broker.md",
+    )
     MOVE_BEGUN = (
         "lần chuyển trước bị ngắt",
         "a move was cut off",
@@ -133,6 +139,8 @@ class MovePace:
     before, it comes back with a queue that has no leader. Nothing is carried into a queue younger than this."""
     quiet_seconds: float = 12
     """How long the broker's own statistics must say that a queue is empty: they are five to ten seconds old."""
+    silent_seconds: float = 12
+    """How long a quorum queue may leave the broker's statistics without a word before it counts as silent."""
     blocked_seconds: float = 180
     """How long a client may have messages in hand."""
     window: int = 100
@@ -172,6 +180,7 @@ class Migration:
         for queue in self._topology.queues:
             found += await self._compare_queue(queue)
         found += await self._compare_bindings()
+        found += await self._silent_queues()
         return found
 
     async def apply(self, *, progress: Callable[[str], None], say: Say) -> list[Difference]:
@@ -236,6 +245,23 @@ class Migration:
         if found is None:
             return [Difference(name=wanted.name, change=Change.QUEUE_MISSING)]
         return []
+
+    async def _silent_queues(self) -> list[Difference]:
+        """
+        Queues that tell nothing. Nothing is done about them here: one whose nodes are only away still has its
+        messages.
+        """
+        began = asyncio.get_running_loop().time()
+        names = {one.name for one in self._topology.queues}
+        while True:
+            silent = {
+                str(one["name"])
+                for one in await self._management.list_all("queues/{vhost}")
+                if one.get("name") in names and one.get("type") == "quorum" and "messages" not in one
+            }
+            if not silent or asyncio.get_running_loop().time() - began >= self._pace.silent_seconds:
+                return [Difference(name=name, change=Change.QUEUE_SILENT) for name in sorted(silent)]
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _compare_bindings(self) -> list[Difference]:
         there = await self._bindings()

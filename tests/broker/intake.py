@@ -34,6 +34,8 @@ class Intake:
     clock: Clock = field(default_factory=Clock)
     ids: Ids = field(default_factory=Ids)
     limits: IntakeLimits = field(default_factory=lambda: IntakeLimits(patience=QUICK))
+    address: BrokerAddress | None = None
+    """Of the hub, when it is not the plain one of the virtual host."""
 
     async def add_station(self, name: str, *, with_queues: bool = True) -> Station:
         """A station with queues and a broker user of its name that may do anything; rights are tested elsewhere."""
@@ -53,7 +55,7 @@ class Intake:
 
     def consumer(self, *, url: str | None = None, publisher: Publisher | None = None) -> Consumer:
         return Consumer(
-            BrokerAddress(urls=(url or self.vhost.url,), connect_seconds=5),
+            self.address or BrokerAddress(urls=(url or self.vhost.url,), connect_seconds=5),
             desk=self.desk,
             publisher=publisher or self.publisher,
             clock=self.clock,
@@ -88,10 +90,13 @@ def receipts_of(station: Station) -> str:
 
 
 @contextlib.asynccontextmanager
-async def an_intake(vhost: Vhost, *, publish_limits: PublishLimits | None = None) -> AsyncIterator[Intake]:
+async def an_intake(
+    vhost: Vhost, *, publish_limits: PublishLimits | None = None, address: BrokerAddress | None = None
+) -> AsyncIterator[Intake]:
     """A hub's topology in this virtual host and what a consumer needs, without a consumer yet."""
-    address = BrokerAddress(urls=(vhost.url,), connect_seconds=5)
-    publisher = BrokerPublisher(address, clock=Clock(), limits=publish_limits)
-    async with publisher, wiretap(vhost.url) as tap:
+    plain = BrokerAddress(urls=(vhost.url,), connect_seconds=5)
+    publisher = BrokerPublisher(address or plain, clock=Clock(), limits=publish_limits)
+    context = address.tls.context() if address is not None and address.tls is not None else None
+    async with publisher, wiretap(vhost.url, context=context) as tap:
         await publisher.declare_hub()
-        yield Intake(vhost=vhost, tap=tap, publisher=publisher, desk=Desk(stations={}))
+        yield Intake(vhost=vhost, tap=tap, publisher=publisher, desk=Desk(stations={}), address=address)

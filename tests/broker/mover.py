@@ -18,7 +18,7 @@ from axis.broker.management import Management
 from axis.broker.migration import Migration, MovePace
 from axis.broker.topology import hub_topology
 
-BRISK = MovePace(settle_seconds=0.05, quiet_seconds=1.5, blocked_seconds=30, window=20)
+BRISK = MovePace(settle_seconds=0.05, quiet_seconds=1.5, silent_seconds=20, blocked_seconds=30, window=20)
 """For a server that tells its statistics often (`tests.broker.surgery.hurry_statistics`)."""
 
 

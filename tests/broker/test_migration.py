@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -340,6 +342,44 @@ async def test_bindings_and_exchanges_are_put_right(vhost: Vhost) -> None:
         assert await intake.tap.length("spy") == 0
         assert await intake.tap.length(wire.INTAKE_URGENT) == 1
         assert await intake.tap.length(wire.UNROUTED) == 1
+
+
+@pytest.mark.slow
+async def test_a_queue_that_lost_its_leader_is_said_and_left_alone(rabbitmq_node: RabbitMQNode) -> None:
+    """
+    A lone RabbitMQ 3.10 node killed right after it made a quorum queue comes back with one that answers nobody.
+    Deleting it by hand and applying again makes it work.
+    """
+    vhost = Vhost(broker=rabbitmq_node.broker, name="/")
+    pace = MovePace(silent_seconds=12)
+    async with wiretap(vhost.url) as tap:
+        await age(vhost, tap)
+        await asyncio.to_thread(rabbitmq_node.await_queue_on_disk, wire.INTAKE_ACK)
+        station = StationId("so-y-te")
+        topology = whole_topology([(station, "0123456789abcdef")])
+        link = Link(BrokerAddress(urls=(vhost.url,)), name="late")
+        await declare(await link.open_channel(), topology)
+        os.kill(rabbitmq_node.pid, signal.SIGKILL)
+        await link.close()
+    await asyncio.to_thread(rabbitmq_node.kill)
+    await asyncio.to_thread(rabbitmq_node.start)
+    async with migrating(vhost, topology=topology, pace=pace) as migration:
+        plan = changes(await migration.plan())
+        silent = {name for name, change in plan if change is Change.QUEUE_SILENT}
+        assert silent or not rabbitmq_node.broker.version.startswith("3.")
+        assert all(name.startswith("station.") for name in silent)
+
+        await migration.apply(progress=lambda _: None, say=english)
+        assert silent <= set(vhost.queue_names())
+
+        for name in silent:
+            await asyncio.to_thread(vhost.api, "DELETE", f"queues/{{vhost}}/{name}")
+        await migration.apply(progress=lambda _: None, say=english)
+        assert await migration.plan() == []
+    async with wiretap(vhost.url) as tap:
+        for name in sorted(silent):
+            await tap.publish(wire.INBOX, name, b"heard", message_id="m", mandatory=True)
+            assert await tap.length(name) == 1
 
 
 async def test_no_broker_is_service_unavailable() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import AsyncIterator, Mapping
 
@@ -130,9 +131,9 @@ class Wiretap:
 
 
 @contextlib.asynccontextmanager
-async def wiretap(url: str) -> AsyncIterator[Wiretap]:
+async def wiretap(url: str, *, context: ssl.SSLContext | None = None) -> AsyncIterator[Wiretap]:
     """A client with a connection of its own."""
-    connection = aiormq.Connection(url)
+    connection = aiormq.Connection(url, context=context)
     await connection.connect()
     try:
         yield Wiretap(await connection.channel(on_return_raises=True))
