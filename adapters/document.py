@@ -7,19 +7,20 @@ A document as the station's caller gets it: verified bytes, what the axis says o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.errors import BadAnswer
+from adapters.errors import BadAnswer, MemoryUnusable
 from adapters.memory import write_whole
 from adapters.payload import Payload
 from axis.core.exchange import Consignment, DeliveryRef, Notice, Outcome, Receipt
 from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, Tier
 from axis.edxml.message import Message
-from axis.edxml.reader import read_package
+from axis.edxml.reader import Unreadable, read_package
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ class Document:
 
     @property
     def body(self) -> bytes:
-        """The bytes as their sender made them. Gone after `done` or `fail`."""
+        """The bytes as their sender made them. Those of a large document are gone after `done` or `fail`."""
         return self._bytes().read()
 
     @property
@@ -211,7 +212,14 @@ class Document:
             if self._outcome is None:
                 await self._keeper.end(self, outcome, reason)
                 self._outcome = outcome
-                self.unload()
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        """A file is removed; what the message says stays, so that it can still be answered."""
+        if self._payload is not None and self._payload.path is not None:
+            with contextlib.suppress(Unreadable, BadAnswer, MemoryUnusable):
+                await self.message()
+            self.unload()
 
     def mark_withdrawn(self) -> None:
         """For the inbox: the axis took it back."""

@@ -88,7 +88,7 @@ class SyncDocument:
 
     @property
     def body(self) -> bytes:
-        """The bytes as their sender made them. Gone after `done` or `fail`."""
+        """The bytes as their sender made them. Those of a large document are gone after `done` or `fail`."""
         return self._document.body
 
     def save(self, path: Path) -> None:

@@ -530,6 +530,7 @@ class StationContract:
             taken = found.body
             await found.done()
             left = list((tmp_path / "state" / "spool").iterdir())
+            await station.answer(found, StatusCode.ARRIVED)
 
         assert body == taken == (tmp_path / "kept.edxml").read_bytes()
         assert left == []
