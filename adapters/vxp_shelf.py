@@ -117,14 +117,15 @@ class Shelf:
     async def _sender_of(self, document: Document) -> str:
         try:
             sender = (await document.report()).facts.get("sender")
-        except NotFound:
-            return await self._written_sender(document)
         except Closed:
             raise
         except StationError as error:
-            _log.warning("vxp.no_report", document=document.key, cause=str(error))
-            return ""
-        return str(sender.get("code", "")) if isinstance(sender, dict) else ""
+            if not isinstance(error, NotFound):
+                _log.warning("vxp.no_report", document=document.key, cause=str(error))
+            sender = None
+        if isinstance(sender, dict) and isinstance(sender.get("code"), str):
+            return str(sender["code"])
+        return await self._written_sender(document)
 
     async def _written_sender(self, document: Document) -> str:
         """A message without a report: what it says itself."""

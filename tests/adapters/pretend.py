@@ -244,9 +244,10 @@ class PretendAxis:
         at = self.clock.now()
         document = DocumentKey(self.ids.new(at))
         try:
-            kind = read_package(body).message.kind
+            message = read_package(body).message
+            kind, sender = message.kind, message.sender.organ_id
         except Unreadable:
-            kind = Kind.EDOC
+            kind, sender = Kind.EDOC, ""
         digest = Digest(hashlib.sha256(body).hexdigest())
         ids = [DeliveryId(self.ids.new(at)) for _ in codes]
         parcel = _Parcel(
@@ -258,7 +259,15 @@ class PretendAxis:
             lane=lane,
             states=dict.fromkeys(ids, DeliveryState.WAITING),
             codes=dict(zip(ids, codes, strict=True)),
-            report=dump({"v": 1, "document": document, "digest": claim or digest, "tier": "passed"}),
+            report=dump(
+                {
+                    "v": 1,
+                    "document": document,
+                    "digest": claim or digest,
+                    "tier": "passed",
+                    "sender": {"code": sender, "name": f"Organ {sender}"},
+                }
+            ),
             notices=notices,
             digest=claim,
             inline=inline,
