@@ -1,8 +1,11 @@
 """Signatures inside attachments: what they are worth, and what hostile files cost."""
 
+import array
+import fcntl
 import io
 import os
 import signal
+import termios
 import threading
 import time
 import zipfile
@@ -513,20 +516,37 @@ def test_a_process_that_hangs_is_killed() -> None:
 
 def test_a_worker_that_dies_is_started_again() -> None:
     """The file it was at is open, the next one is judged."""
+    file = by_organ()
     with PdfJudge(trust=trust()) as judge:
         judge.judge(a_pdf(), at=AT)
-        assert judge._process is not None
-        os.kill(judge._process.pid, signal.SIGSTOP)
-        killer = threading.Timer(0.3, os.kill, (judge._process.pid, signal.SIGKILL))
-        killer.start()
+        process = judge._process
+        assert process is not None
+        assert process.stdin is not None
+        pipe = process.stdin.fileno()
+        os.kill(process.pid, signal.SIGSTOP)
 
-        died = judge.judge(by_organ(), at=AT)
+        def kill_once_it_was_asked() -> None:
+            deadline = time.monotonic() + 10
+            while not waiting_in(pipe) and time.monotonic() < deadline:
+                os.sched_yield()
+            os.kill(process.pid, signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_once_it_was_asked)
+        killer.start()
+        died = judge.judge(file, at=AT)
         killer.join()
-        again = judge.judge(by_organ(), at=AT, keys=organ_keys())
+        again = judge.judge(file, at=AT, keys=organ_keys())
 
     assert (died.reason, died.is_open) == (PdfReason.CRASH, True)
     assert again.reason is PdfReason.PASSED
     assert document_value([("a", died)]).value is DocumentValue.CHECKING
+
+
+def waiting_in(pipe: int) -> int:
+    """How many bytes nobody has read yet."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
 
 
 def test_a_file_that_is_gone_is_a_fault_of_ours(judge: PdfJudge, tmp_path: Path) -> None:
