@@ -40,6 +40,10 @@ _CLOSING_ROUNDS: Final = 20
 _CLOSING_PAUSE_SECONDS: Final = 0.25
 
 
+HUB: Final = r"^(axis|station)\..+\z"
+"""What the hub's own user may configure, write and read: the axis's exchanges and queues, and those of stations."""
+
+
 def topic_permissions(station: StationId) -> dict[str, str]:
     """For each exchange the regular expression of routing keys the station may publish with."""
     name = re.escape(station)

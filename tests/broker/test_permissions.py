@@ -12,7 +12,7 @@ import aiormq
 import pytest
 
 from axis.broker import wire
-from axis.broker.admin import NOTHING, StationUsers, password_hash, permissions
+from axis.broker.admin import HUB, NOTHING, StationUsers, password_hash, permissions
 from axis.broker.connection import BrokerAddress
 from axis.broker.management import Management, ManagementRefused
 from axis.broker.publisher import BrokerPublisher
@@ -21,6 +21,7 @@ from axis.core.errors import InvalidAct, ServiceUnavailable
 from axis.core.model import StationId
 from axis.core.ports import Published
 from tests.broker.desk import Clock, a_station, outgoing, until
+from tests.broker.intake import an_intake, receipts_of
 from tests.broker.permissions import (
     DENIED,
     DOCUMENT,
@@ -350,6 +351,25 @@ async def test_only_the_hash_of_a_password_leaves_the_process(
     )
     assert PASSWORD not in said
     assert password_hash(me, PASSWORD) not in said
+
+
+async def test_the_hubs_own_user_needs_no_more_than_its_names(broker: Broker) -> None:
+    """It declares everything, takes submissions and answers them; it is no operator and no administrator."""
+    vhost = await asyncio.to_thread(broker.make_vhost)
+    hub = f"hub-{secrets.token_hex(4)}"
+    url = await asyncio.to_thread(vhost.add_user, hub, "word", configure=HUB, write=HUB, read=HUB)
+    try:
+        async with an_intake(vhost, address=BrokerAddress(urls=(url,))) as intake:
+            station = await intake.add_station(f"s-{secrets.token_hex(4)}")
+            async with intake.speaking_as(station.id) as client, intake.consuming():
+                await client.publish(
+                    wire.SUBMIT, f"edoc.urgent.{station.id}", message_id="m", user_id=station.id
+                )
+                receipt = await client.expect(receipts_of(station))
+    finally:
+        await asyncio.to_thread(vhost.remove)
+
+    assert receipt.header.properties.correlation_id == "m"
 
 
 def test_a_station_configures_nothing() -> None:
