@@ -479,7 +479,7 @@ def test_a_file_that_explodes_costs_its_own_verdict() -> None:
 def test_a_file_that_takes_too_long_is_given_up() -> None:
     """Nothing in the file decides how long it is looked at."""
     slow = signed_pdf(a_pdf(pages=60), by=ministry())
-    with PdfJudge(trust=trust(), limits=PdfLimits(seconds=0.05)) as impatient:
+    with PdfJudge(trust=trust(), limits=PdfLimits(seconds=0.005)) as impatient:
         impatient.judge(b"warm up", at=AT)
         started = time.monotonic()
 
