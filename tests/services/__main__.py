@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from tests.services.packages import postgres_folder, rabbitmq_folder
+from tests.services.packages import postgres_folder, rabbitmq_folder, tools
 from tests.services.processes import ServiceUnavailable
 from tests.services.shared import AMQP_URL, DATABASE_URL, MANAGEMENT_URL, SharedServices
 
@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> int:
         if arguments == ["install"]:
             rabbitmq_folder()
             postgres_folder()
+            tools()
             return 0
         if arguments:
             print(__doc__, file=sys.stderr)

@@ -151,3 +151,23 @@ def postgres_folder() -> Path:
     return _find_or_install(
         lambda: _find(INITDB, folders=_POSTGRES_FOLDERS), package="postgresql", refusal=refusal
     )
+
+
+_TOOLS = {"openssl": "openssl", "xmlsec1": "xmlsec1", "softhsm2-util": "softhsm2"}
+"""Independent verifiers and a software token the tests of signatures call, and Debian's packages for them."""
+
+
+def tools() -> None:
+    """
+    Make sure that the other programs the tests call are there, installing them when that is allowed.
+
+    Raises:
+        ServiceUnavailable: one is missing and cannot be installed.
+    """
+    for command, package in _TOOLS.items():
+        if shutil.which(command) is None:
+            why = install(package)
+            if shutil.which(command) is None:
+                raise ServiceUnavailable(
+                    f"{command} is needed to check signatures independently: install {package}.\n{why}"
+                )
