@@ -206,6 +206,7 @@ _SAMPLES = {
 }
 
 
+@pytest.mark.published_samples
 def test_every_sample_is_known() -> None:
     """A sample that is added later must be added here."""
     found = {path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.edxml")}
@@ -213,6 +214,7 @@ def test_every_sample_is_known() -> None:
     assert set(_SAMPLES) == found, f"the samples are expected in {SAMPLES}"
 
 
+@pytest.mark.published_samples
 @pytest.mark.parametrize("name", list(_SAMPLES))
 def test_samples(name: str) -> None:
     """Kind, codes, dates, receivers, attachments by their content, and a warning for each quirk."""
