@@ -36,8 +36,8 @@ def add_to(app: typer.Typer) -> None:
     organ = typer.Typer(
         no_args_is_help=True, help=say("Danh mục cơ quan, đơn vị.", "The directory of organs.")
     )
-    organ.command("import", help=say("Nạp danh mục (CSV, JSON); --dry-run chỉ liệt kê lỗi.",
-                                     "Import a list (CSV, JSON); --dry-run only lists defects."))(organ_import)  # fmt: skip
+    organ.command("import", help=say("Nạp danh mục (CSV); --dry-run chỉ liệt kê lỗi.",
+                                     "Import a list (CSV); --dry-run only lists defects."))(organ_import)  # fmt: skip
     organ.command(
         "show",
         help=say("Một cơ quan, các mã và điểm kết nối của nó.", "One organ, its codes and its station."),
