@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters import inbox as inbox_module
 from adapters.errors import NotAllowed, NotAnswered, NotPossible
 from adapters.over_amqp import OverAMQP
 from axis.broker.wire import INTAKE_ACK, station_queues
@@ -334,3 +335,26 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_nothing(
             )
 
     assert sorted(documents) == sorted(one.key for one in (*found, *rest))
+
+
+async def test_a_payload_out_of_reach_does_not_hold_up_the_others(
+    world: AMQPWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP is away, the broker is not: what came inside its message is handed out, the other one later."""
+    monkeypatch.setattr(inbox_module, "_FETCHES", 2)
+    by_digest = await world.offer(package(1, attached=200_000))
+    world.web.refuse()
+
+    async with world.connect_with_http() as station, station.receive() as inbox:
+        waiting = asyncio.ensure_future(anext(inbox))
+        inside = await world.offer(package(2))
+        async with asyncio.timeout(20):
+            found = await waiting
+        await found.done()
+        world.web.accept()
+        later = await first(inbox, within_s=30)
+        await later.done()
+        await until(lambda: world.states(by_digest) == [DeliveryState.ACKNOWLEDGED])
+
+    assert (inside, by_digest) == (found.key, later.key)
+    assert Outcome.FAIL not in world.outcomes(by_digest)
