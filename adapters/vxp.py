@@ -206,8 +206,8 @@ class Gateway:
         call = read_call(
             request.scope["headers"], secrets=self, now=self._clock.now(), max_age=self._limits.max_age
         )
-        desk = await self._desk(call.system_id)
         try:
+            desk = await self._desk(call.system_id)
             return await operation.serve(self, desk, call, request)
         except StationError as error:
             raise _translated(error) from error
@@ -574,8 +574,14 @@ class _Desk:
 
     async def open(self) -> None:
         folder = self.account.folder
-        self._register = await asyncio.to_thread(Register, None if folder is None else folder / "sent.jsonl")
         await self.station.open()
+        try:
+            self._register = await asyncio.to_thread(
+                Register, None if folder is None else folder / "sent.jsonl"
+            )
+        except StationError:
+            await self.station.close()
+            raise
         self.shelf.open()
 
     async def close(self) -> None:

@@ -50,8 +50,6 @@ class Call:
     """Signed parameters by name, as written, without the prefix."""
     unsigned: frozenset[str]
     """Names of parameters that came without being signed, in lower case."""
-    mark: str
-    """Names this very request: the same again has the same mark."""
 
     def get(self, name: str, default: str = "") -> str:
         """
@@ -121,7 +119,6 @@ def read_call(
             for name in found
             if name.startswith(PREFIX.lower()) and name not in known
         ),
-        mark=shown.decode("ascii", errors="replace"),
     )
 
 
