@@ -40,6 +40,32 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         help=say("Trả lời một văn bản đã nhận bằng trạng thái.", "Answer a received document with a status.")
     )(answer)
+    adapter = typer.Typer(
+        no_args_is_help=True,
+        help=say("Chạy phía cơ quan của một kết nối.", "Run the agency's side of a connection."),
+    )
+    adapter.command(
+        "folder",
+        help=say(
+            "Thả tệp vào thư mục để gửi, nhận tệp ở thư mục khác.",
+            "Drop files into a folder to send them, find received ones in another.",
+        ),
+    )(adapter_folder)
+    adapter.command(
+        "webhook",
+        help=say(
+            "Đẩy văn bản nhận được tới một địa chỉ HTTP của phần mềm.",
+            "Push received documents to an HTTP address of the DMS.",
+        ),
+    )(adapter_webhook)
+    adapter.command(
+        "vxp",
+        help=say(
+            "Cổng cho phần mềm dùng giao diện VXP cũ.",
+            "The gateway for software that speaks the old VXP interface.",
+        ),
+    )(adapter_vxp)
+    app.add_typer(adapter, name="adapter")
 
 
 def send(
@@ -220,6 +246,68 @@ def adapter_webhook(
         await Webhook(station, to, secret=secret, clock=SystemClock()).run(_until_told())
 
     _with_station(url, state, run)
+
+
+def adapter_vxp(
+    accounts: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp TOML liệt kê các hệ thống (docs/vxp.md).", "TOML file with the systems (docs/vxp.md)."), show_default=False)],
+    host: Annotated[str, typer.Option("--host", help=say("Địa chỉ lắng nghe.", "Address to listen on."))] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help=say("Cổng; 0: cổng trống bất kỳ.", "Port; 0: any free one."))] = 8081,
+    cert: Annotated[Path | None, typer.Option("--cert", metavar="PEM", help=say("Chứng thư HTTPS; cần có khi lắng nghe ra ngoài máy này.", "HTTPS certificate; needed beyond this machine."), show_default=False)] = None,
+    key: Annotated[Path | None, typer.Option("--key", metavar="PEM", help=say("Khóa của chứng thư.", "Key of the certificate."), show_default=False)] = None,
+    url: _URL = None,
+) -> None:  # fmt: skip
+    import ssl
+
+    from adapters.errors import StationError
+    from adapters.vxp import Gateway
+    from adapters.vxp_server import serve
+    from axis.bootstrap import SystemClock, SystemIds, open_axis
+    from axis.vxp import DirectoryAgencies, read_accounts
+
+    found = settings()
+    address = url or (found.station_url.reveal() if found.station_url is not None else None)
+    if address is None or not address.startswith("http"):
+        raise SettingsError(
+            (
+                say(
+                    "AXIS_STATION_URL: cần địa chỉ HTTP của Trục",
+                    "AXIS_STATION_URL: the axis's HTTP address is required",
+                ),
+            )
+        )
+    tls = None
+    if cert is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(cert, key)
+
+    async def run() -> None:
+        async with open_axis(found) as axis:
+            gateway = Gateway(
+                read_accounts(accounts, url=address),
+                agencies=DirectoryAgencies(axis.directories, clock=axis.clock),
+                clock=SystemClock(),
+                ids=SystemIds(),
+            )
+            await serve(
+                gateway,
+                host=host,
+                port=port,
+                stop=_until_told(),
+                tls=tls,
+                ready=lambda where: err.print(
+                    say(
+                        f"Cổng VXP tại {where}/XrdAdapter/adapter",
+                        f"VXP gateway at {where}/XrdAdapter/adapter",
+                    ),
+                    highlight=False,
+                ),
+            )
+
+    try:
+        asyncio.run(run())
+    except StationError as problem:
+        complain(str(problem))
+        sys.exit(1)
 
 
 def _until_told() -> asyncio.Event:

@@ -23,6 +23,7 @@ from axis.flow.validate import Valid, known_of
 from signing.certificates import SPKI
 from signing.reasons import EXPLANATIONS
 from signing.verify import Verdict
+from signing.verify import examine as examine_signature
 from signing.verify import verify as judge_signature
 
 
@@ -47,18 +48,20 @@ class Verified:
 def verify(valid: Valid, *, world: World) -> Verified | Refusal | Hold:
     """Judge the signature and apply the policy."""
     inbound = valid.parsed.inbound
-    if world.trust is None:
-        detail = Detail(path="trust", vi="Trục chưa có chứng thư gốc", en="The axis has no roots installed")
-        return _hold(valid, Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(detail,)))
     bound = world.directory.bound(valid.sender.number, at=inbound.received_at)
-    verdict = judge_signature(
-        valid.parsed.package.skeleton,
-        trust=world.trust,
-        at=inbound.received_at,
-        policy=world.policy,
-        revocation=world.revocation,
-        bound_keys=frozenset(SPKI(one.spki) for one in bound),
-    )
+    skeleton = valid.parsed.package.skeleton
+    if world.trust is None:
+        # What carries no signature needs no roots; a whole signature is indeterminate without them, and so on hold.
+        verdict = examine_signature(skeleton, at=inbound.received_at, policy=world.policy)
+    else:
+        verdict = judge_signature(
+            skeleton,
+            trust=world.trust,
+            at=inbound.received_at,
+            policy=world.policy,
+            revocation=world.revocation,
+            bound_keys=frozenset(SPKI(one.spki) for one in bound),
+        )
     tier = Tier(verdict.tier.value)
     match tier:
         case Tier.FAILED:

@@ -272,6 +272,13 @@ def test_an_empty_directory_is_our_fault() -> None:
     assert judged.causes[0].code is ReasonCode.AXIS_DIRECTORY
 
 
+def test_without_roots_what_needs_none_travels() -> None:
+    """An unsigned letter of a labelled station, and every status."""
+    letter = an_inbound(unsigned(a_letter(sender=TTTT, receivers=(HANOI,))), station="bo-tttt")
+
+    assert isinstance(judge(letter, world=world(trust=None)), Routed)
+
+
 def test_a_certificate_that_has_expired_is_refused() -> None:
     """Validity is judged at the time of receipt."""
     issued = pki().issue(VPCP.name, not_after=AT - timedelta(days=1))
