@@ -142,7 +142,8 @@ def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name, value in event.items():
         if name in {"exception", "stack"}:
             event[name] = _traceback(str(value))
-        elif name not in _META:
+        elif name not in _META or not isinstance(value, logging.LogRecord | bool):
+            # Under these names the formatter passes what it needs; whatever else stands there was logged by somebody.
             event[name] = _safe(name, value, depth=0)
     return event
 

@@ -208,6 +208,7 @@ _VALUES = st.recursive(
 
 @given(st.dictionaries(st.text(min_size=1, max_size=12), _VALUES, max_size=5))
 @example({"_body": b"<edXML>"})
+@example({"_record": b""})
 def test_any_values_make_a_line(values: dict[str, Any]) -> None:
     """Logging never raises, whatever it is given, and never writes an unpaired surrogate or a raw line break."""
     safe = redact(None, "info", {"event": "e", **values})
