@@ -1,8 +1,10 @@
 """
 The demonstration on the servers of docker-compose.yml, in a virtual host and a database of its own.
 
-Makes both anew, so that it can be run again and again, and then is `axis demo` with the arguments it was given. What
-the real axis has is not touched. Passwords come from the files the services have; none stands in a command.
+Makes both anew, so that it can be run again and again, and then is `axis demo` with the arguments it was given. A
+broker's users are common to all its virtual hosts, and the demonstration's stations bear the codes of real agencies: on
+a broker that already serves stations it refuses to start, or their passwords would become the demonstration's.
+Passwords come from the files the services have; none stands in a command.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def empty_vhost() -> None:
     credentials = base64.b64encode(f"{user}:{secret('AXIS_BROKER_PASSWORD')}".encode()).decode()
     context = ssl.create_default_context(cafile=os.environ["AXIS_BROKER_CA"])
 
-    def call(method: str, path: str, body: dict[str, str] | None = None) -> None:
+    def call(method: str, path: str, body: dict[str, str] | None = None) -> bytes:
         request = urllib.request.Request(  # noqa: S310 - an https address from the compose file
             f"{url}/api/{path}",
             method=method,
@@ -42,11 +44,20 @@ def empty_vhost() -> None:
             headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
         )
         try:
-            urllib.request.urlopen(request, timeout=30, context=context).close()  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=30, context=context) as answer:  # noqa: S310 - as above
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             if method != "DELETE" or error.code != 404:
                 raise
+            return b""
 
+    rights = json.loads(call("GET", "permissions"))
+    served = sorted({one["user"] for one in rights if one["vhost"] != VHOST and one["user"] != user})
+    if served:
+        sys.exit(
+            f"Máy chủ đã phục vụ các trạm thật ({', '.join(served[:5])}); hãy chạy minh họa trên máy chủ khác.\n"
+            f"This broker already serves stations ({', '.join(served[:5])}); run the demonstration on other servers."
+        )
     call("DELETE", f"vhosts/{VHOST}")
     call("PUT", f"vhosts/{VHOST}", {})
     call("PUT", f"permissions/{VHOST}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})

@@ -58,7 +58,7 @@ _SENDERS: Final = 8
 _FAILURES: Final = Backoff(first=timedelta(milliseconds=100), longest=timedelta(milliseconds=200), tries=3)
 """A demonstration cannot wait for the eight minutes a failing station is given in earnest."""
 _COMPARED: Final = ("sent", "addressed", "received", "refused", "failed")
-_PATIENCE_SECONDS: Final = 180.0
+_PATIENCE_SECONDS: Final = 400.0
 _OPERATOR: Final = Actor(person="demo", reason="minh họa")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
@@ -314,6 +315,11 @@ async def test_one_queue_that_confirms_nothing_does_not_stop_the_others(rabbitmq
         await asyncio.to_thread(silence_queue, rabbitmq_node, queues(silent).inbox)
         with pytest.raises(ServiceUnavailable):
             await publisher.publish([outgoing(silent, 1), outgoing(well, 1)])
+        # A busy machine can miss QUICK's two seconds on the new channel too; a caller tries again.
+        for number in range(100, 110):
+            with contextlib.suppress(ServiceUnavailable):
+                await publisher.publish([outgoing(silent, number), outgoing(well, number)])
+                break
 
         stuck = asyncio.create_task(publisher.publish([outgoing(silent, 2), outgoing(well, 2)]))
         results: list[Published] = []
