@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,6 +144,23 @@ async def test_the_demonstration_reconciles(topology: Topology) -> None:
     await asyncio.to_thread(_until_the_demo_ends, topology)
 
     assert demo.exit_code == 0, demo.last_words()
+
+
+def test_the_demonstration_leaves_real_stations_alone(topology: Topology, town: dict[str, Any]) -> None:
+    """Users are common to a broker's virtual hosts: its H26 would get the demonstration's password."""
+    assert town["keys"]
+
+    done = subprocess.run(
+        [sys.executable, "deploy/demo.py", "--documents", "8", "--stations", "6"],
+        env=topology.environment_of("demo"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert "already serves stations (g22, h26)" in done.stderr.lower()
 
 
 @pytest.mark.requirement("LR-53")
