@@ -660,6 +660,7 @@ def _content_facts(message: Edoc | Status) -> dict[str, JSON]:
         "notation": message.code.notation,
         "date": issued.iso if issued else None,
         "type_name": message.document_type.type_name,
+        "signatory": message.signer.full_name,
         "subject": message.subject,
         "content": content_digest(message),
         "attachments": [

@@ -183,6 +183,8 @@ def _submission(event: Event, facts: Any, state: SubmissionState) -> Iterator[Op
 def _document(event: Event, facts: Any) -> Iterator[Op]:
     document = str(event.document)
     accepted_at = micros(event.at)
+    signatory = facts.get("signatory", "")
+    signer = ((facts.get("verdict") or {}).get("signer") or {}).get("subject")
     yield Insert(
         "document",
         {
@@ -202,6 +204,9 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
             "type_name": facts["type_name"],
             "subject": facts["subject"],
             "search_text": word_text(facts["subject"], facts["number"], facts["notation"]),
+            "signatory": signatory,
+            "signer": signer,
+            "signer_text": word_text(signatory, signer or ""),
             "urgency": facts["urgency"],
             "lane": facts["lane"],
             "digest": facts["digest"],

@@ -255,6 +255,9 @@ document = Table(
     _derived("type_name", Text()),
     _derived("subject", Text()),
     _derived("search_text", Text()),
+    _derived("signatory", Text()),
+    _derived("signer", Text(), nullable=True),
+    _derived("signer_text", Text()),
     _derived("urgency", Integer()),
     _derived("lane", String(8)),
     _derived("digest", String(64)),
@@ -268,20 +271,25 @@ document = Table(
     _derived("target", _ID, nullable=True),
     _derived("status_code", String(2), nullable=True),
     _derived("report", String(64), nullable=True),
+    _derived("signer_serial", String(64), nullable=True),
     _derived("attachments", Text()),
     _derived("head", String(64)),
     Index("document_sender", "sender", "accepted_at"),
     Index("document_root", "root"),
     Index("document_target", "target"),
     Index("document_code", "code_text"),
+    Index("document_signer", "signer_serial"),
+    _partial("document_indeterminate", "accepted_at", "id", where=IS_INDETERMINATE),
     postgresql_partition_by=_BY_YEAR,
 )
 document_id_head = func.substr(document.c.document_id, literal_column("1"), literal_column(str(INDEXED)))
 document_words = func.string_to_array(document.c.search_text, literal_column("' '"))
+signer_words = func.string_to_array(document.c.signer_text, literal_column("' '"))
 """What is in the indexes: a query says the same expression, constants included, or it reads the whole table."""
 
 Index("document_document_id", document_id_head)
 Index("document_words", document_words, postgresql_using="gin").ddl_if(dialect="postgresql")
+Index("document_signer", signer_words, postgresql_using="gin").ddl_if(dialect="postgresql")
 
 consignment = Table(
     "consignment",

@@ -29,6 +29,7 @@ def upgrade() -> None:
 
 def _postgresql() -> None:
     op.execute("CREATE INDEX document_words ON document USING gin (string_to_array(search_text, ' '))")
+    op.execute("CREATE INDEX document_signer ON document USING gin (string_to_array(signer_text, ' '))")
     # A queue that fills and empties all day: dead rows at its head would make every look at it slower.
     op.execute(
         "ALTER TABLE pending_leaf SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)"
@@ -229,6 +230,9 @@ def _tables() -> None:
         sa.Column("type_name", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("signatory", sa.Text(), nullable=False),
+        sa.Column("signer", sa.Text(), nullable=True),
+        sa.Column("signer_text", sa.Text(), nullable=False),
         sa.Column("urgency", sa.Integer(), nullable=False),
         sa.Column("lane", sa.String(length=8), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -251,8 +255,10 @@ def _tables() -> None:
     op.create_index(
         "document_document_id", "document", [sa.text("substr(document_id, 1, 200)")], unique=False
     )
+    _partial("document_indeterminate", "document", "accepted_at", "id", where="tier = 'indeterminate'")
     op.create_index("document_root", "document", ["root"], unique=False)
     op.create_index("document_sender", "document", ["sender", "accepted_at"], unique=False)
+    op.create_index("document_signer", "document", ["signer_serial"], unique=False)
     op.create_index("document_target", "document", ["target"], unique=False)
     op.create_table(
         "event",
