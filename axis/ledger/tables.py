@@ -289,7 +289,7 @@ signer_words = func.string_to_array(document.c.signer_text, literal_column("' '"
 
 Index("document_document_id", document_id_head)
 Index("document_words", document_words, postgresql_using="gin").ddl_if(dialect="postgresql")
-Index("document_signer", signer_words, postgresql_using="gin").ddl_if(dialect="postgresql")
+Index("document_signer_words", signer_words, postgresql_using="gin").ddl_if(dialect="postgresql")
 
 consignment = Table(
     "consignment",
