@@ -13,9 +13,11 @@ is a change.
 """
 
 import base64
+import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,6 +74,7 @@ class PdfReason(StrEnum):
     TIME = "pdf.time"
     MEMORY = "pdf.memory"
     CRASH = "pdf.crash"
+    GIVEN_UP = "pdf.given_up"
     BROKEN = "pdf.broken"
     KIND = "pdf.kind"
     ALGORITHM = "pdf.algorithm"
@@ -105,6 +108,10 @@ _PDF_EXPLANATIONS: Final[dict[PdfReason, tuple[str, str]]] = {
         "Judging the file failed by a fault of ours; it is tried again.",
         "Xét tệp bị lỗi từ phía hệ thống; sẽ được xét lại.",
     ),
+    PdfReason.GIVEN_UP: (
+        "The file could not be judged: judging it failed again and again.",
+        "Không xét được tệp: xét nhiều lần đều bị lỗi.",
+    ),
     PdfReason.BROKEN: (
         "The signature is wrong, or what it covers was changed.",
         "Chữ ký sai, hoặc nội dung được ký đã bị sửa.",
@@ -125,6 +132,16 @@ OURS: Final = frozenset({PdfReason.TIME, PdfReason.MEMORY, PdfReason.CRASH})
 """Faults of the judging, not of the file: tried again before they count."""
 _OPEN: Final = frozenset({Reason.REVOCATION_STALE, Reason.REVOCATION_UNKNOWN, PdfReason.CRASH})
 """Nobody can tell yet."""
+
+
+HEADER_WITHIN: Final = 1024
+"""Readers look for `%PDF-` in the first kilobyte (ISO 32000-1, annex H)."""
+ZIP_MAGIC: Final = b"PK\x03\x04"
+
+
+def is_worth_judging(head: bytes) -> bool:
+    """Whether a file that begins like this can be a PDF or hold one; for every other the answer is `pdf.not_pdf`."""
+    return b"%PDF-" in head[:HEADER_WITHIN] or head.startswith(ZIP_MAGIC)
 
 
 def explain(code: PdfReason | Reason) -> Explanation:
@@ -330,8 +347,14 @@ class PdfJudge:
             temporary.flush()
             return self._judge(Path(temporary.name), at=at, keys=keys or RoleKeys())
 
+    def interrupt(self) -> None:
+        """Kill the worker at once, from any thread: what it is judging now ends as `pdf.crash`."""
+        process = self._process
+        if process is not None:
+            _kill(process)
+
     def close(self) -> None:
-        """Stop the worker."""
+        """Stop the worker, when it has judged what it is judging."""
         with self._lock:
             self._stop()
 
@@ -399,7 +422,7 @@ class PdfJudge:
         process, self._process = self._process, None
         if process is None:
             return
-        process.kill()
+        _kill(process)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 try:
@@ -407,6 +430,14 @@ class PdfJudge:
                 except OSError:
                     continue
         process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The worker, and what it has forked to judge a file."""
+    # One that was waited for has given its number back: it may be somebody else's by now.
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def judge_pdf(

@@ -56,7 +56,15 @@ from signing.certificates import (
     read_certificate,
 )
 from signing.errors import MaterialError
-from signing.pdf import PdfReason, PdfReport, PdfSignature, RoleKeys, SignerRole
+from signing.pdf import (
+    HEADER_WITHIN,
+    ZIP_MAGIC,
+    PdfReason,
+    PdfReport,
+    PdfSignature,
+    RoleKeys,
+    SignerRole,
+)
 from signing.policy import CURRENT_POLICY, Policy
 from signing.reasons import Reason
 from signing.revocation import RevocationAnswer, RevocationIndex, RevocationState
@@ -68,9 +76,6 @@ logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 
 MAX_SIGNATURES: Final = 32
 _MAX_REVOCATION_OBJECTS: Final = 64
-_HEADER_WITHIN: Final = 1024
-"""Readers look for `%PDF-` in the first kilobyte (ISO 32000-1, annex H)."""
-_ZIP_MAGIC: Final = b"PK\x03\x04"
 _OFFICE_MARK: Final = "[Content_Types].xml"
 
 # pyHanko's own policy but for the filling in of other form fields, which here is a change like any other.
@@ -370,11 +375,11 @@ def _open(file: BinaryIO, *, max_bytes: int) -> tuple[BinaryIO, str | None]:
     file.seek(0)
     if size > max_bytes:
         raise _FileProblemError(PdfReason.TOO_LARGE)
-    head = file.read(_HEADER_WITHIN)
+    head = file.read(HEADER_WITHIN)
     file.seek(0)
-    if head.startswith(_ZIP_MAGIC):
+    if head.startswith(ZIP_MAGIC):
         content, name = _unzip(file, max_bytes=max_bytes)
-        if b"%PDF-" not in content[:_HEADER_WITHIN]:
+        if b"%PDF-" not in content[:HEADER_WITHIN]:
             raise _FileProblemError(PdfReason.NOT_PDF)
         return io.BytesIO(content), name
     if b"%PDF-" not in head:
