@@ -24,8 +24,11 @@ class Backoff:
         return min(self.first * (1 << min(attempt - 1, 20)), self.longest)
 
 
-DELIVERIES = Backoff(first=timedelta(seconds=30), longest=timedelta(minutes=8), tries=5)
-"""A receiver that says "fail": offered again after 30 s, 1, 2, 4 minutes, then failed (what DMS vendors do themselves)."""
+DELIVERIES = Backoff(first=timedelta(seconds=30), longest=timedelta(minutes=8), tries=6)
+"""
+A receiver that says "fail": offered again five times, after 30 s, 1, 2, 4 and 8 minutes, then failed (what DMS vendors
+do themselves).
+"""
 
 HOLDS = Backoff(first=timedelta(seconds=15), longest=timedelta(minutes=15), tries=1_000_000)
 """Holds end by their age limit, not by a number of tries."""

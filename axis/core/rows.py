@@ -110,6 +110,8 @@ class DeliveryRow:
     status: str | None
     registered: bool
     returned: bool
+    failures: int = 0
+    """How often its station failed to take it, since it was accepted or replayed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,7 @@ class _Deliveries:
     def take(self, statement: Statement) -> None:
         """One message: an event per consignment and step, and one for what is ignored."""
         ignored: list[JSON] = []
-        groups: dict[tuple[ConsignmentId, Outcome, str], list[DeliveryId]] = defaultdict(list)
+        groups: dict[tuple[ConsignmentId, Outcome, str, int], list[DeliveryId]] = defaultdict(list)
         for ack in statement.acks:
             row = self._rows.get(ack.delivery)
             if row is None or row.consignment is None or row.station != statement.station.id:
@@ -151,9 +151,11 @@ class _Deliveries:
             if why is not None:
                 ignored.append([row.id, ack.outcome.value, why])
                 continue
-            groups[row.consignment, ack.outcome, ack.reason[:MOST_REASON]].append(row.id)
-        for (consignment, outcome, reason), chosen in groups.items():
-            self._step(statement, self._consignments[consignment], outcome, reason, chosen)
+            # Only failures are counted: however often it was offered for another cause, it has all its tries.
+            failures = row.failures + 1 if ack.outcome is Outcome.FAIL else 0
+            groups[row.consignment, ack.outcome, ack.reason[:MOST_REASON], failures].append(row.id)
+        for (consignment, outcome, reason, failures), chosen in groups.items():
+            self._step(statement, self._consignments[consignment], outcome, reason, failures, chosen)
         if ignored:
             self.events.append(
                 Event(
@@ -186,12 +188,14 @@ class _Deliveries:
         consignment: ConsignmentRow,
         outcome: Outcome,
         reason: str,
+        failures: int,
         chosen: Sequence[DeliveryId],
     ) -> None:
         more: dict[str, JSON] = {"said": reason} if reason else {}
         code: ReasonCode | None = None
         if outcome is Outcome.FAIL:
-            pause = self._schedule.pause(max(1, consignment.attempt))
+            more["failures"] = failures
+            pause = self._schedule.pause(failures)
             if pause is None:
                 step, code = DeliveryStep.FAIL, ReasonCode.DELIVER_NOT_TAKEN
             else:
@@ -223,7 +227,7 @@ class _Deliveries:
             row = self._rows[delivery]
             after = next_delivery_state(row.state, step)
             assert after is not None, "step_event takes only what the lifecycle allows"
-            self._rows[delivery] = replace(row, state=after)
+            self._rows[delivery] = replace(row, state=after, failures=facts.get("failures", row.failures))
         self._consignments[consignment.id] = replace(
             consignment, head=event.hash.hex(), state=facts["consignment_state"]
         )

@@ -189,7 +189,7 @@ class Replayer:
             at=at,
             ids=self._ids,
             # The schedule of tries begins anew.
-            more={"attempt": 0},
+            more={"attempt": 0, "failures": 0},
         )
         return "offered", event
 

@@ -261,6 +261,7 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
                 "status": None,
                 "registered": False,
                 "returned": False,
+                "failures": 0,
             },
         )
         yield Insert(
@@ -283,6 +284,8 @@ def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[O
     values: dict[str, Any] = {"state": state.value, "state_at": at, "reason": reason}
     if state is DeliveryState.ACKNOWLEDGED:
         values["received_at"] = at
+    if "failures" in facts:
+        values["failures"] = facts["failures"]
     for delivery, *_ in facts["lines"]:
         yield Change("delivery", _wide("id", delivery), values)
 

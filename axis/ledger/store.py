@@ -675,6 +675,7 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         status=row.status,
         registered=row.registered,
         returned=row.returned,
+        failures=row.failures,
     )
 
 

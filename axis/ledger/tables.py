@@ -344,6 +344,7 @@ delivery = Table(
     _derived("status", String(2), nullable=True),
     _derived("registered", Boolean()),
     _derived("returned", Boolean()),
+    _derived("failures", Integer()),
     Index("delivery_document", "document_key"),
     Index("delivery_consignment", "consignment_id"),
     Index("delivery_organ", "organ", "accepted_at", "id"),

@@ -61,9 +61,9 @@ def test_pauses_double_up_to_the_longest_and_end() -> None:
         None,
         None,
     ]
-    assert [DELIVERIES.pause(attempt) for attempt in (1, 4, 5)] == [
+    assert [DELIVERIES.pause(attempt) for attempt in (1, 5, 6)] == [
         timedelta(seconds=30),
-        timedelta(minutes=4),
+        timedelta(minutes=8),
         None,
     ]
 

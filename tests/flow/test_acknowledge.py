@@ -106,6 +106,40 @@ async def test_a_failure_is_offered_again_by_the_schedule_and_then_fails(office:
 
 
 @pytest.mark.usefixtures("sent")
+async def test_only_failures_count_towards_the_last_try(office: Office) -> None:
+    """A station that was offered it twenty times, for whatever cause, and fails once, has all its other tries left."""
+    station = office.country.directory.stations[StationId("ha-noi")]
+    for round_ in range(20):
+        await _mine(office)
+        message = StationMessage(ask=Ask.RESYNC)
+        await office.desk.say(station, message, message_id=f"r-{round_}", at=office.clock.now())
+    deliveries = await _mine(office)
+
+    await office.say("ha-noi", Outcome.FAIL, *deliveries)
+
+    rows = [row for row in await office.rows(t.delivery) if row["station_id"] == "ha-noi"]
+    assert {("waiting", 1)} == {(row["state"], row["failures"]) for row in rows}
+
+
+@pytest.mark.usefixtures("sent")
+async def test_a_replay_begins_the_count_anew(office: Office) -> None:
+    """What an operator sends round again has all its tries."""
+    for _ in range(3):
+        deliveries = await _mine(office)
+        await office.say("ha-noi", Outcome.FAIL, *deliveries)
+        office.clock.jump(timedelta(minutes=10))
+    failed = [row["failures"] for row in await office.rows(t.delivery) if row["station_id"] == "ha-noi"]
+
+    operator = Actor(person="lan", reason="the disk has room again")
+    plan = await office.replayer.plan([("delivery", one) for one in deliveries], by=operator)
+    await office.replayer.run(plan, by=operator)
+
+    rows = [row for row in await office.rows(t.delivery) if row["station_id"] == "ha-noi"]
+    assert {3} == set(failed)
+    assert {("waiting", 0)} == {(row["state"], row["failures"]) for row in rows}
+
+
+@pytest.mark.usefixtures("sent")
 async def test_a_late_done_of_a_failed_delivery_tells_the_truth(office: Office) -> None:
     for _ in range(3):
         deliveries = await _mine(office)

@@ -186,6 +186,7 @@ def _tables() -> None:
         sa.Column("status", sa.String(length=2), nullable=True),
         sa.Column("registered", sa.Boolean(), nullable=False),
         sa.Column("returned", sa.Boolean(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
     )
