@@ -76,10 +76,12 @@ def test_a_command_that_cannot_run_says_why(tmp_path: Path) -> None:
     assert "no room" in process.last_words()
 
 
+# A shell's background job ignores SIGINT and hands that down to whatever it starts, this owner too.
 _OWNER = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
 from tests.services.processes import LeashedProcess
+signal.signal(signal.SIGINT, signal.default_int_handler)
 process = LeashedProcess(["sleep", "600"], name="sleeper", folder=Path(sys.argv[1]), env=dict(os.environ))
 process.start()
 print(process.pid, flush=True)
