@@ -342,6 +342,10 @@ class Transaction(Protocol):
         """Organs that have a delivery of the document or of a supplementary sending of it; locked until commit."""
         ...
 
+    async def being_valued(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
+        """Those of the documents whose legal value is still being checked; that it is, is locked until commit."""
+        ...
+
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]: ...
 
     async def deliveries_of(self, documents: Sequence[DocumentKey]) -> Sequence[DeliveryRow]:
@@ -371,6 +375,17 @@ class Transaction(Protocol):
 
     async def directory_version(self) -> int:
         """The directory's version, locked until commit."""
+        ...
+
+    async def number_pairs(
+        self, counts: Mapping[tuple[OrganNumber, OrganNumber], int]
+    ) -> Mapping[tuple[OrganNumber, OrganNumber], int]:
+        """
+        The first free delivery number from one organ (first) to another, where so many are taken for each.
+
+        Waits for a transaction that numbers the same pair now. Every number taken is in an event that is appended in
+        this transaction, or the transaction does not commit: so there are no gaps.
+        """
         ...
 
     async def append(self, events: Sequence[Event]) -> None:
@@ -469,6 +484,35 @@ class Outbox(Protocol):
 
     async def pushed(self, station: StationId, *, index: int) -> None:
         """Everything up to this leaf index lies in the station's queue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToValue:
+    """A document whose attachments wait to be judged."""
+
+    document: DocumentRow
+    tries: int
+    """How often it has been taken, this time included, since its last result."""
+
+
+class Valuations(Protocol):
+    """
+    Documents whose legal value is being checked. Paces only; what was found is recorded through a `Transaction`.
+
+    Raises `ServiceUnavailable`.
+    """
+
+    async def take(self, *, at: datetime, until: datetime, limit: int) -> Sequence[ToValue]:
+        """Those that are due, oldest first; nobody else gets them before `until`."""
+        ...
+
+    async def keep(self, document: DocumentKey, *, until: datetime) -> None:
+        """Nobody else gets it before `until`: it is still being judged."""
+        ...
+
+    async def put_off(self, document: DocumentKey, *, until: datetime, tries: int) -> None:
+        """It may be taken again at `until`, and counts as taken so often then."""
         ...
 
 

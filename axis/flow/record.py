@@ -11,6 +11,7 @@ clerk can correct and send again.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +30,7 @@ from axis.core.model import (
     DocumentKey,
     EventId,
     Kind,
+    OrganNumber,
     StationId,
     SubmissionId,
     iso,
@@ -43,6 +45,7 @@ from axis.edxml.organ_code import normal
 from axis.flow.answer import answer_of, causes_json, notices_json
 from axis.flow.answer_to import TAKEN, Target, find_target, shown_after
 from axis.flow.claims import claim_key, document_claim, original_claim
+from axis.flow.evidence import verdict_facts
 from axis.flow.outcomes import Hold, Known, Refusal
 from axis.flow.recall import withdraw_waiting
 from axis.flow.receive import Inbound
@@ -191,6 +194,8 @@ class _Round:
         self._events: list[Event] = []
         self._reports: list[tuple[DocumentKey, bytes]] = []
         self._holds: list[tuple[SubmissionId, datetime, int]] = []
+        self._numbers: dict[tuple[OrganNumber, OrganNumber], int] = {}
+        """The next free number of every pair of organs that this round delivers documents between."""
         self.outcomes: dict[int, Event] = {}
         self.stations: set[StationId] = set()
 
@@ -204,6 +209,7 @@ class _Round:
                 if index in wanted
             ]
         )
+        decided: list[tuple[int, _Decision, str | None]] = []
         for index, one in items:
             holder = taken.get(wanted.get(index, ""))
             if holder is not None and holder.submission == inbound_of(one).submission:
@@ -226,6 +232,9 @@ class _Round:
                     )
                 else:
                     claim = status_claim
+            decided.append((index, decision, claim))
+        await self._number([one for _, one, _ in decided if isinstance(one, _Accept)])
+        for index, decision, claim in decided:
             event = await self._event(decision, claim)
             self._events.append(event)
             self.outcomes[index] = event
@@ -413,17 +422,34 @@ class _Round:
 
     # --- events ---------------------------------------------------------------------------------------------------
 
+    async def _number(self, accepted: Sequence[_Accept]) -> None:
+        """Take the numbers of all deliveries of this round, in one order of pairs, so that hubs cannot wait in a ring."""
+        counts = Counter(
+            (one.routed.verified.sender.number, line.organ)
+            for one in accepted
+            if isinstance(one.routed.verified.message, Edoc)
+            for line in one.routed.lines
+        )
+        if counts:
+            self._numbers.update(await self._tx.number_pairs(counts))
+
+    def _next_number(self, sender: OrganNumber, receiver: OrganNumber) -> int:
+        number = self._numbers[sender, receiver]
+        self._numbers[sender, receiver] = number + 1
+        return number
+
     async def _event(self, decision: _Decision, claim: str | None) -> Event:
         match decision:
             case _Accept():
                 return await self._accepted(decision, claim)
             case Refusal():
                 kind, known, causes = EventKind.SUBMISSION_REFUSED, decision.known, decision.causes
-                more: dict[str, JSON] = {"kept": decision.keep_bytes}
+                more: dict[str, JSON] = {"kept": decision.keep_bytes, **verdict_facts(decision.verdict)}
                 document = None
             case Hold():
                 kind, known, causes = EventKind.SUBMISSION_HELD, decision.known, decision.causes
-                more = {"next_try": iso(await self._schedule(decision.inbound))}
+                next_try = iso(await self._schedule(decision.inbound))
+                more = {"next_try": next_try, **verdict_facts(decision.verdict)}
                 document = None
                 if claim is not None:
                     more["claims"] = [claim]
@@ -473,8 +499,11 @@ class _Round:
         message = verified.message
         document = DocumentKey(self._ids.new(self._at))
         lines, consignments = self._plan(routed.lines)
+        if isinstance(message, Edoc):
+            for line, one in zip(lines, routed.lines, strict=True):
+                line["number"] = self._next_number(verified.sender.number, one.organ)
         self.stations |= {StationId(str(one["station"])) for one in consignments}
-        body = report_of(routed, document=document)
+        body = report_of(routed, document=document, numbers=[line.get("number") for line in lines])
         self._reports.append((document, body))
         facts: dict[str, JSON] = {
             **_basics(inbound),
@@ -487,6 +516,7 @@ class _Round:
             "tier": verified.tier.value,
             "value": verified.value.value,
             "policy": verified.verdict.policy_version,
+            **verdict_facts(verified.verdict),
             "directory": routed.directory.version,
             "root": accept.root or document,
             "recalls": bool(accept.withdraws),

@@ -7,6 +7,8 @@ document, never inside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from axis.core.events import JSON, canonical
 from axis.core.model import DocumentKey, iso
 from axis.edxml.message import Edoc
@@ -15,8 +17,12 @@ from axis.flow.route import Routed
 REPORT_VERSION = 1
 
 
-def report_of(routed: Routed, *, document: DocumentKey) -> bytes:
-    """The canonical bytes of the report."""
+def report_of(routed: Routed, *, document: DocumentKey, numbers: Sequence[JSON]) -> bytes:
+    """
+    The canonical bytes of the report; `numbers` are those of the deliveries, in the order of the receivers.
+
+    A receiver that keeps them sees whether it was shown everything that was accepted for it from a sender.
+    """
     verified = routed.verified
     verdict, inbound, message = verified.verdict, verified.valid.parsed.inbound, verified.message
     signer: JSON = None
@@ -54,9 +60,14 @@ def report_of(routed: Routed, *, document: DocumentKey) -> bytes:
             "judged_for": iso(inbound.received_at),
             "directory": routed.directory.version,
             "sender": {"code": message.sender.organ_id[:64], "name": verified.sender.name},
+            "receivers": [
+                {"code": line.code, "number": number}
+                for line, number in zip(routed.lines, numbers, strict=True)
+            ],
             "signer": signer,
             "signed_at": iso(verdict.signed_at) if verdict.signed_at is not None else None,
             "checks": [{"name": one.name.value, "result": one.result.value} for one in verdict.checks],
+            "revocation_sources": list(verdict.revocation_sources),
             "attachments": attachments,
             "warnings": [
                 {"code": one.code, "path": one.path, "vi": one.vi, "en": one.en} for one in routed.notices

@@ -35,8 +35,12 @@ class Mirror:
         for op in project(event):
             key = self._key(op)
             rows = self.rows.setdefault(op.table, {})
-            before = dict(rows[key]) if op.table == "delivery" and key in rows else None
+            before = dict(rows[key]) if op.table in {"delivery", "pair"} and key in rows else None
             complaint = self._do(op, key, rows)
+            if op.table == "pair":
+                last = before["n"] if before is not None else 0
+                if rows[key]["n"] != last + 1:
+                    yield f"has number {rows[key]['n']} from organ {key[0]} to organ {key[1]} behind {last}"
             if complaint is not None:
                 yield complaint
             elif op.table == "delivery":

@@ -15,7 +15,7 @@ from typing import Any
 
 from axis.core.events import Event, EventKind
 from axis.core.ids import year_of
-from axis.core.model import DeliveryState, LegalValue, SubmissionState, micros
+from axis.core.model import DeliveryState, Kind, LegalValue, SubmissionState, micros
 from axis.core.text import searchable
 from axis.ledger.search import code_of, code_text, word_text
 
@@ -67,6 +67,7 @@ _DELIVERY_STATE = {
 }
 
 
+_CHECKING = LegalValue.CHECKING.value
 WHOLE_VERSION = 1
 """The row of `directory_version` that every act on the directory changes."""
 ORGANS_VERSION = 2
@@ -92,10 +93,39 @@ def project(event: Event) -> Iterator[Op]:
             yield from _delivery_step(event, facts, _DELIVERY_STATE[kind])
         case EventKind.DELIVERY_ANSWERED:
             yield from _answered(event, facts)
+        case EventKind.DOCUMENT_VERIFIED:
+            values = {name: facts[name] for name in ("tier", "value") if name in facts}
+            yield Change("document", _wide("id", event.document), {**values, "head": event.hash.hex()})
+            yield from _judged(event, facts)
+        case EventKind.REVOCATION_TAKEN:
+            yield Put(
+                "revocation",
+                (("digest", facts["digest"]),),
+                {
+                    "kind": facts["kind"],
+                    "about": facts["about"],
+                    "number": facts["number"],
+                    "issued_at": _time(facts["issued_at"]),
+                    "next_update": _time(facts["next_update"]),
+                    "taken_at": micros(event.at),
+                },
+            )
+        case EventKind.LOG_TIMESTAMPED:
+            yield Put(
+                "timestamp",
+                (("size", facts["size"]),),
+                {
+                    "digest": facts["digest"],
+                    "at": _time(facts["at"]),
+                    "serial": facts["serial"],
+                    "authority": facts["authority"],
+                },
+            )
         case EventKind.DOCUMENT_VALUED:
             yield Change(
                 "document", _wide("id", event.document), {"value": facts["value"], "head": event.hash.hex()}
             )
+            yield from _judged(event, facts)
         case EventKind.ORGANS_CHANGED:
             yield from _organs(facts)
         case EventKind.STATION_CHANGED:
@@ -213,17 +243,20 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
             "size": facts["size"],
             "content": facts["content"],
             "tier": facts["tier"],
-            "value": facts.get("value", LegalValue.CHECKING.value),
+            "value": facts.get("value", _CHECKING),
             "received_at": _time(facts["received_at"]),
             "accepted_at": accepted_at,
             "root": facts["root"],
             "target": facts.get("target"),
             "status_code": facts.get("status_code"),
             "report": facts.get("report"),
+            "signer_serial": ((facts.get("verdict") or {}).get("signer") or {}).get("serial"),
             "attachments": json.dumps(facts["attachments"], ensure_ascii=False, sort_keys=True),
             "head": event.hash.hex(),
         },
     )
+    if facts["kind"] == Kind.EDOC.value and facts.get("value", _CHECKING) == _CHECKING:
+        yield Insert("valuation", {"document_key": document})
     for one in facts["consignments"]:
         yield Insert(
             "consignment",
@@ -267,6 +300,15 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
         yield Insert(
             "delivery_key", {"root": facts["root"], "organ": line["organ"], "delivery_id": line["id"]}
         )
+        if "number" in line:
+            pair = (("sender", facts["sender"]), ("receiver", line["organ"]))
+            yield Put("pair", pair, {"n": line["number"]})
+
+
+def _judged(event: Event, facts: Any) -> Iterator[Op]:
+    """A value other than "being checked" ends the judging of the document's attachments."""
+    if facts.get("value", _CHECKING) != _CHECKING:
+        yield Remove("valuation", (("document_key", event.document),))
 
 
 def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[Op]:

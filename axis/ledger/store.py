@@ -132,6 +132,7 @@ class SQLLedger:
                 transaction = SQLTransaction(connection)
                 yield transaction
                 await transaction.give_back_claims()
+                transaction.refuse_gaps()
             if transaction.has_appended:
                 self.appended.set()
 
@@ -207,6 +208,8 @@ class SQLTransaction:
         self._postgresql = connection.dialect.name == "postgresql"
         self._claimed: dict[str, SubmissionId] = {}
         """Keys this transaction won that no event names yet."""
+        self._numbered: dict[_Key, int] = {}
+        """The last number this transaction took for a pair, and has written: events that do not name it yet."""
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -310,6 +313,15 @@ class SQLTransaction:
             for row in await self._rows(select(keys).where(keys.c.root == root))
         }
 
+    async def being_valued(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
+        """See the port."""
+        table = t.valuation.c.document_key
+        waiting: list[DocumentKey] = []
+        for chunk in _chunks(sorted(set(ids))):
+            query = select(table).where(table.in_(chunk)).order_by(table)
+            waiting.extend(DocumentKey(row.document_key) for row in await self._rows(query, lock=True))
+        return await self.documents(waiting)
+
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]:
         """See the port."""
         return {DeliveryId(row.id): delivery_row(row) for row in await self._wide(t.delivery, ids, lock=True)}
@@ -387,6 +399,40 @@ class SQLTransaction:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
+    async def number_pairs(
+        self, counts: Mapping[tuple[OrganNumber, OrganNumber], int]
+    ) -> Mapping[tuple[OrganNumber, OrganNumber], int]:
+        """See the port."""
+        table = t.pair
+        build = postgresql.insert if self._postgresql else sqlite.insert
+        first: dict[tuple[OrganNumber, OrganNumber], int] = {}
+        for chunk in _chunks(sorted(counts)):
+            statement = build(table).values(
+                [
+                    {"sender": sender, "receiver": receiver, "n": counts[sender, receiver]}
+                    for sender, receiver in chunk
+                ]
+            )
+            # Written at once, as that is what makes another transaction wait; `append` finds it as its events say.
+            taken = statement.on_conflict_do_update(
+                index_elements=["sender", "receiver"], set_={"n": table.c.n + statement.excluded.n}
+            ).returning(table.c.sender, table.c.receiver, table.c.n)
+            for row in await self.connection.execute(taken):
+                pair = OrganNumber(row.sender), OrganNumber(row.receiver)
+                first[pair] = row.n - counts[pair] + 1
+                self._numbered[("receiver", row.receiver), ("sender", row.sender)] = row.n
+        return first
+
+    def refuse_gaps(self) -> None:
+        """
+        Make sure that every number that was taken is in an event.
+
+        Raises:
+            InvariantBroken: one is not; nothing of this transaction is committed.
+        """
+        if self._numbered:
+            raise InvariantBroken(f"numbers were taken and not used: {list(self._numbered.items())[:3]}")
+
     async def append(self, events: Sequence[Event]) -> None:
         """See the port."""
         if not events:
@@ -439,9 +485,19 @@ class SQLTransaction:
         for name, rows in effects.inserted.items():
             await self.connection.execute(insert(tables[name]), list(rows.values()))
         for name, puts in effects.put.items():
-            await self._put(tables[name], list(puts.values()))
+            changed = self._not_written(puts) if name == "pair" else list(puts.values())
+            if changed:
+                await self._put(tables[name], changed)
         for name, changes in effects.changed.items():
             await self._change(tables[name], changes)
+
+    def _not_written(self, pairs: Mapping[_Key, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The pairs `number_pairs` has not written already; one whose last number is named here is done with."""
+        others = [row for key, row in pairs.items() if key not in self._numbered]
+        for key, row in pairs.items():
+            if self._numbered.get(key) == row["n"]:
+                del self._numbered[key]
+        return others
 
     async def _remove(self, name: str, keys: Iterable[_Key]) -> None:
         table = t.metadata.tables[name]

@@ -73,6 +73,7 @@ LISTED_KINDS = tuple(sorted(kind.value for kind in {*ACTS, EventKind.LEDGER_QUER
 IS_ACT = f"kind IN ({', '.join(repr(kind) for kind in LISTED_KINDS)})"
 NOT_ACCEPTED = "state <> 'accepted'"
 NOT_RECEIVED = "received_at IS NULL"
+IS_INDETERMINATE = "tier = 'indeterminate'"
 """Conditions of the partial indexes."""
 
 event = Table(
@@ -278,7 +279,7 @@ document = Table(
     Index("document_root", "root"),
     Index("document_target", "target"),
     Index("document_code", "code_text"),
-    Index("document_signer", "signer_serial"),
+    Index("document_signer_serial", "signer_serial"),
     _partial("document_indeterminate", "accepted_at", "id", where=IS_INDETERMINATE),
     postgresql_partition_by=_BY_YEAR,
 )
@@ -364,6 +365,18 @@ delivery_key = Table(
 )
 """One document reaches one organ once, however often and in however many parts it is sent."""
 
+pair = Table(
+    "pair",
+    metadata,
+    _derived("sender", Integer(), primary_key=True, autoincrement=False),
+    _derived("receiver", Integer(), primary_key=True, autoincrement=False),
+    _derived("n", BigInteger()),
+)
+"""
+How many deliveries of documents one organ has had for another. Each has its number in the record of its acceptance,
+without gaps and in the order of the log, so that either side finds by itself what it was not shown.
+"""
+
 report = Table(
     "report",
     metadata,
@@ -377,6 +390,21 @@ report = Table(
     ),
     postgresql_partition_by=_BY_YEAR,
 )
+
+valuation = Table(
+    "valuation",
+    metadata,
+    _derived("document_key", _ID, primary_key=True),
+    _operational(
+        "due_at",
+        BigInteger(),
+        "not judged before; whoever judges it moves it ahead, so that it is another's when that one dies",
+        default=0,
+    ),
+    _operational("tries", Integer(), "how often it was taken to be judged; only paces the next time", default=0),
+    Index("valuation_due", "due_at", "document_key"),
+)
+"""Documents whose legal value is being checked: the work of `axis.flow.value`. A row goes when the value is recorded."""
 
 organ = Table(
     "organ",
@@ -486,6 +514,32 @@ buried = Table(
 )
 """What died before anyone judged it; `submission_id` once it was admitted again."""
 
+revocation = Table(
+    "revocation",
+    metadata,
+    _derived("digest", String(64), primary_key=True),
+    _derived("kind", String(8)),
+    _derived("about", Text()),
+    _derived("number", String(64)),
+    _derived("issued_at", BigInteger()),
+    _derived("next_update", BigInteger(), nullable=True),
+    _derived("taken_at", BigInteger()),
+    Index("revocation_issued", "issued_at"),
+    Index("revocation_taken", "taken_at"),
+)
+"""Revocation lists and OCSP responses; their bytes lie among the payloads, by the same digest, and are never purged."""
+
+timestamp = Table(
+    "timestamp",
+    metadata,
+    _derived("size", BigInteger(), primary_key=True, autoincrement=False),
+    _derived("digest", String(64)),
+    _derived("at", BigInteger()),
+    _derived("serial", String(64)),
+    _derived("authority", Text()),
+)
+"""Tokens over checkpoints of that size; their bytes lie among the payloads, as those of `revocation`."""
+
 upload = Table(
     "upload",
     metadata,
@@ -521,6 +575,7 @@ replay_item = Table(
 is_act = event.c.kind.in_([literal_column(repr(kind)) for kind in LISTED_KINDS])
 is_not_accepted = submission.c.state != literal_column("'accepted'")
 is_not_received = delivery.c.received_at.is_(None)
+is_indeterminate = document.c.tier == literal_column("'indeterminate'")
 """The conditions of the partial indexes, for queries: with constants, as a parameter would hide the index."""
 
 

@@ -371,3 +371,32 @@ async def test_acknowledged_means_the_receiver_has_it(sent: Office) -> None:
     assert {DeliveryState.ACKNOWLEDGED} == {states[HANOI.code], states[HANOI_1.code]}
     assert DeliveryState.WAITING is states[TTTT.code]
     assert Digest(listed[0].digest) == listed[0].digest
+
+
+async def test_deliveries_between_two_organs_are_numbered_without_gaps(office: Office) -> None:
+    """
+    In the record the sender has a receipt for, and in the signed report the receivers get (LR-44).
+
+    What is refused or a duplicate takes no number; a supplementary sending takes one for its new receiver only.
+    """
+    first = signed(a_letter(receivers=(HANOI, TTTT)))
+    answers = [
+        await office.admit(first),
+        await office.admit(signed(a_letter(2, receivers=(TTTT,)))),
+        await office.admit(unsigned(a_letter(3, receivers=(TTTT,)))),
+        await office.admit(signed(a_letter(receivers=(HANOI, TTTT, HANOI_1)))),
+        await office.admit(signed(a_letter(4, receivers=(HANOI, TTTT)))),
+    ]
+
+    numbers = []
+    for answer in answers:
+        assert answer.receipt is not None
+        lines = json.loads(answer.receipt.record)["facts"].get("deliveries", [])
+        numbers.append({line["code"]: line["number"] for line in lines})
+    reports = [json.loads(row["body"]) for row in await office.rows(t.report)]
+
+    assert [answer.state for answer in answers] == [A, A, R, A, A]
+    hanoi, hanoi_1, tttt = "000.00.00.H26", "000.00.01.H26", "000.00.00.G14"
+    assert [{hanoi: 1, tttt: 1}, {tttt: 2}, {}, {hanoi_1: 1}, {hanoi: 2, tttt: 3}] == numbers
+    told = [{one["code"]: one["number"] for one in report["receivers"]} for report in reports]
+    assert sorted(map(str, told)) == sorted(str(one) for one in numbers if one)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,8 @@ class Story:
         self.stations: dict[int, str] = {}
         """Organ -> station; `station-<organ>` where nothing is said."""
         self._directory = 0
+        self.pairs: Counter[tuple[int, int]] = Counter()
+        """Sender and receiver -> the number of the last delivery between them."""
 
     async def tell(self, *events: Event) -> None:
         """Append the events in one transaction, each acceptance with its report."""
@@ -206,6 +209,9 @@ class Story:
                 line["station"] = at_station
                 line["consignment"] = consignments[at_station]
                 sent.consignment_of[organ] = consignments[at_station]
+            if kind is Kind.EDOC:
+                self.pairs[sender, organ] += 1
+                line["number"] = self.pairs[sender, organ]
             sent.deliveries[organ] = delivery
             sent.states[organ] = DeliveryState(str(line["state"]))
             lines.append(line)
@@ -561,6 +567,52 @@ class Story:
             facts={"kind": "edoc", "value": value},
             previous=sent.acceptance.hash.hex(),
         )
+        await self.tell(event)
+        return event
+
+    async def verified(self, sent: Sent, tier: str = "failed") -> Event:
+        """A verdict that came after it had travelled."""
+        at = self.clock.now()
+        event = Event(
+            id=EventId(self.ids.new(at)),
+            kind=EventKind.DOCUMENT_VERIFIED,
+            at=at,
+            by=Actor(axis="recheck"),
+            document=sent.document,
+            stations=(sent.station,),
+            facts={"kind": "edoc", "tier": tier, "value": "reference"},
+            previous=sent.acceptance.hash.hex(),
+        )
+        await self.tell(event)
+        return event
+
+    async def revocations(self) -> Event:
+        """A revocation list was taken."""
+        at = self.clock.now()
+        facts: dict[str, JSON] = {
+            "digest": digest_of("a list"),
+            "kind": "crl",
+            "about": "CN=CA",
+            "number": "7",
+            "issued_at": iso(at),
+            "next_update": iso(at + timedelta(days=1)),
+        }
+        return await self._by_axis(EventKind.REVOCATION_TAKEN, facts, at=at)
+
+    async def timestamped(self, size: int) -> Event:
+        """A token over the checkpoint of that size."""
+        at = self.clock.now()
+        facts: dict[str, JSON] = {
+            "size": size,
+            "digest": digest_of("a token"),
+            "at": iso(at),
+            "serial": "4711",
+            "authority": "CN=TSA",
+        }
+        return await self._by_axis(EventKind.LOG_TIMESTAMPED, facts, at=at)
+
+    async def _by_axis(self, kind: EventKind, facts: Mapping[str, JSON], *, at: datetime) -> Event:
+        event = Event(id=EventId(self.ids.new(at)), kind=kind, at=at, by=Actor(axis="test"), facts=facts)
         await self.tell(event)
         return event
 

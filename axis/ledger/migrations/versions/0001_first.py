@@ -125,6 +125,13 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("size"),
     )
     op.create_table(
+        "pair",
+        sa.Column("sender", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("receiver", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("sender", "receiver"),
+    )
+    op.create_table(
         "claim",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("submission_id", sa.String(length=26), nullable=False),
@@ -247,6 +254,7 @@ def _tables() -> None:
         sa.Column("target", sa.String(length=26), nullable=True),
         sa.Column("status_code", sa.String(length=2), nullable=True),
         sa.Column("report", sa.String(length=64), nullable=True),
+        sa.Column("signer_serial", sa.String(length=64), nullable=True),
         sa.Column("attachments", sa.Text(), nullable=False),
         sa.Column("head", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("year", "id"),
@@ -259,7 +267,7 @@ def _tables() -> None:
     _partial("document_indeterminate", "document", "accepted_at", "id", where="tier = 'indeterminate'")
     op.create_index("document_root", "document", ["root"], unique=False)
     op.create_index("document_sender", "document", ["sender", "accepted_at"], unique=False)
-    op.create_index("document_signer", "document", ["signer_serial"], unique=False)
+    op.create_index("document_signer_serial", "document", ["signer_serial"], unique=False)
     op.create_index("document_target", "document", ["target"], unique=False)
     op.create_table(
         "event",
@@ -383,6 +391,28 @@ def _tables() -> None:
         postgresql_partition_by="LIST (year)",
     )
     op.create_table(
+        "revocation",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("number", sa.String(length=64), nullable=False),
+        sa.Column("issued_at", sa.BigInteger(), nullable=False),
+        sa.Column("next_update", sa.BigInteger(), nullable=True),
+        sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_index("revocation_issued", "revocation", ["issued_at"], unique=False)
+    op.create_index("revocation_taken", "revocation", ["taken_at"], unique=False)
+    op.create_table(
+        "timestamp",
+        sa.Column("size", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.Column("authority", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("size"),
+    )
+    op.create_table(
         "station",
         sa.Column("id", sa.String(length=31), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -445,6 +475,14 @@ def _tables() -> None:
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("day", "sender", "receiver", "business_type", "urgency", "metric"),
     )
+    op.create_table(
+        "valuation",
+        sa.Column("document_key", sa.String(length=26), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("tries", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("document_key"),
+    )
+    op.create_index("valuation_due", "valuation", ["due_at", "document_key"], unique=False)
     op.create_table(
         "upload",
         sa.Column("station_id", sa.String(length=31), nullable=False),
