@@ -28,7 +28,7 @@ from axis.broker.migration import Migration, Say
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
-from axis.core.errors import SettingsError
+from axis.core.errors import InvalidQuestion, NotFound, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
 from axis.core.model import Actor, Channel, EventId
@@ -51,6 +51,7 @@ from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
+from axis.ledger.people import person_named, read_people
 from axis.ledger.queries import Queries
 from axis.ledger.scope import Viewer
 from axis.ledger.seals import SealFile
@@ -210,8 +211,48 @@ class Axis:
         )
 
     def queries(self, *, viewer: str) -> Queries:
-        """What a person may ask; every question is recorded with this name."""
-        return Queries(self.ledger, viewer=Viewer(name=viewer), clock=self.clock, ids=self.ids)
+        """What may be asked about the whole axis; every question is recorded with this name."""
+        return self._queries(Viewer(name=viewer))
+
+    async def queries_of(self, name: str) -> Queries:
+        """
+        What the person with this name may ask, by the file of people; without one, everything.
+
+        Raises:
+            NotAllowed: the name does not stand in it.
+            SettingsError: it cannot be read, or names an organ that is not there.
+        """
+        if self.settings.people is None:
+            return self.queries(viewer=name)
+        person = person_named(read_people(self.settings.people), name)
+        if person.organ is None:
+            return self._queries(Viewer(name=name, role=person.role))
+        try:
+            tree = await self.queries(viewer=name).organ(person.organ)
+        except (NotFound, InvalidQuestion) as problem:
+            raise SettingsError((f"AXIS_PEOPLE: {name}: {problem}",)) from problem
+        return self._queries(Viewer(name=name, tree=tree, role=person.role))
+
+    def _queries(self, viewer: Viewer) -> Queries:
+        return Queries(self.ledger, viewer=viewer, clock=self.clock, ids=self.ids)
+
+    def valuer(self) -> Valuer:
+        """Judges what documents are worth, with processes of its own, which `run` starts and stops."""
+        settings = self.settings
+        trust = TrustFiles(settings.attachment_trust or settings.trust)
+        limits = PdfLimits(seconds=float(settings.judge_seconds), memory_mb=settings.judge_megabytes)
+        return Valuer(
+            judges=[AttachmentJudge(trust=trust.current, limits=limits) for _ in range(settings.judges)],
+            ledger=self.ledger,
+            valuations=SQLValuations(self.ledger),
+            blobs=self.blobs,
+            directories=self.directories,
+            clock=self.clock,
+            ids=self.ids,
+            bells=self.bells,
+            folder=settings.blobs,
+            limits=Limits(message_bytes=settings.max_message_bytes),
+        )
 
     async def tidy(self) -> None:
         """

@@ -210,10 +210,16 @@ class Settings:
     trust: tuple[Path, ...] = _setting(_G.TRUST, FILES, "{home}/trust.pem",
         "Các tệp chứng thư gốc (PEM) mà chữ ký văn bản phải dẫn tới.",
         "Files of roots (PEM) that signatures of documents must lead to.")
+    attachment_trust: tuple[Path, ...] = _setting(_G.TRUST, FILES, "",
+        "Các tệp chứng thư gốc (PEM) mà chữ ký trong tệp đính kèm phải dẫn tới. Để trống: như AXIS_TRUST.",
+        "Files of roots (PEM) that signatures inside attachments must lead to. Empty: as AXIS_TRUST.")
     log_name: str = _setting(_G.TRUST, ORIGIN, "axis.local/log",
         "Tên (origin) của nhật ký, ghi trong mọi giấy xác nhận; không đổi sau khi đã chạy.",
         "Name (origin) of the log, in every receipt; not to be changed once the axis has run.")
 
+    people: Path | None = _setting(_G.PEOPLE, FILE, None,
+        "Tệp (TOML) nêu ai giữ vai trò gì và được xem cây đơn vị nào; không đặt: ai chạy được lệnh đều xem được tất cả.",
+        "File (TOML) of people: who has which role and sees which organ's tree; not set: whoever can run the command sees all.")
     lang: Language = _setting(_G.PEOPLE, one_of(Language), "vi",
         "Ngôn ngữ của thông báo.", "Language of messages.")
     log_format: LogFormat = _setting(_G.PEOPLE, one_of(LogFormat), "auto",

@@ -25,7 +25,7 @@ from axis.ledger import tables as t
 from axis.ledger.count import By, CountFilter, Counts, count_records, count_tallies
 from axis.ledger.delivery_log import MOST_ROWS, Cursor, LogFilter, Page, plain, read_page
 from axis.ledger.life import life_of
-from axis.ledger.scope import Viewer, scope_of
+from axis.ledger.scope import Right, Viewer, scope_of
 from axis.ledger.store import SQLLedger
 from axis.ledger.trouble import ReplayFilter, candidates, groups, plan_of, plans
 
@@ -75,6 +75,17 @@ class Queries:
         self._clock = clock
         self._ids = ids
 
+    async def require(self, right: Right) -> None:
+        """
+        Make sure that the viewer may; a no is recorded like a look.
+
+        Raises:
+            NotAllowed: their role does not have the right.
+        """
+        if not self._viewer.has(right):
+            await self._record("refused", {"right": right.value}, rows=None)
+            raise NotAllowed(f"{self._viewer.name} is {self._viewer.role.value}: no right to {right.value}")
+
     # --- the delivery log -----------------------------------------------------------------------------------------
 
     async def log(
@@ -91,6 +102,7 @@ class Queries:
         Raises:
             InvalidQuestion: `after` was not handed out here.
         """
+        await self.require(Right.LOG)
         cursor = Cursor.read(after) if after is not None else None
         page = await self._page(asked, after=cursor, limit=limit, oldest_first=oldest_first)
         said: dict[str, JSON] = {**asked.said(), "limit": limit}
@@ -101,6 +113,7 @@ class Queries:
 
     async def export_log(self, asked: LogFilter) -> AsyncIterator[dict[str, JSON]]:
         """Every row, oldest first, in constant memory and without a limit."""
+        await self.require(Right.LOG)
         await self._record("log.export", asked.said(), rows=None)
         cursor: Cursor | None = None
         rows = 0
@@ -130,6 +143,7 @@ class Queries:
             Ambiguous: the DocumentId fits several lives.
         """
         plain(document=name)
+        await self.require(Right.LOG)
         async with self._ledger.reading(snapshot=True) as connection:
             scope = await scope_of(connection, self._viewer)
             life = await life_of(connection, name, scope=scope)
@@ -168,6 +182,7 @@ class Queries:
             NotAllowed: the viewer sees one organ's tree only; acts are about the axis.
             InvalidQuestion: `after` was not handed out here.
         """
+        await self.require(Right.ACTS)
         self._whole_axis()
         cursor = Cursor.read(after) if after is not None else None
         limit = max(1, min(limit, MOST_ROWS))
@@ -206,6 +221,7 @@ class Queries:
 
     async def count(self, asked: CountFilter, *, by: By) -> Counts:
         """The counts as they were folded with the log; see `axis.ledger.count`."""
+        await self.require(Right.COUNTS)
         async with self._ledger.reading(snapshot=True) as connection:
             scope = await scope_of(connection, self._viewer, organ=asked.organ)
             counts = await count_tallies(connection, asked, by=by, scope=scope)
@@ -216,6 +232,7 @@ class Queries:
         self, asked: CountFilter, *, by: By, progress: Callable[[int], None] = lambda _: None
     ) -> Counts:
         """The same from every record of the log; equal to `count`, or somebody changed one of them."""
+        await self.require(Right.COUNTS)
         async with self._ledger.reading(snapshot=True) as connection:
             scope = await scope_of(connection, self._viewer, organ=asked.organ)
             counts = await count_records(connection, asked, by=by, scope=scope, progress=progress)
@@ -251,6 +268,7 @@ class Queries:
 
     async def failed_groups(self) -> Sequence[dict[str, JSON]]:
         """Holds, failed deliveries and buried messages by reason and owner, with the next step."""
+        await self.require(Right.TROUBLE)
         async with self._ledger.reading(snapshot=True) as connection:
             scope = await scope_of(connection, self._viewer)
             found = await groups(connection, scope=scope)
@@ -261,6 +279,7 @@ class Queries:
         self, asked: ReplayFilter, *, limit: int = 10_000
     ) -> Sequence[dict[str, JSON]]:
         """What a replay of these would move; `kind` and `id` of each row are what a plan is made of."""
+        await self.require(Right.TROUBLE)
         async with self._ledger.reading(snapshot=True) as connection:
             scope = await scope_of(connection, self._viewer, organ=asked.organ)
             found = await candidates(connection, asked, scope=scope, limit=max(1, limit))
@@ -275,6 +294,7 @@ class Queries:
             NotFound: no such plan.
             NotAllowed: the viewer sees one organ's tree only; a plan may reach beyond it.
         """
+        await self.require(Right.TROUBLE)
         self._whole_axis()
         async with self._ledger.reading(snapshot=True) as connection:
             found = await plan_of(connection, plan)
@@ -283,6 +303,7 @@ class Queries:
 
     async def plans(self, *, limit: int = 50) -> Sequence[dict[str, JSON]]:
         """The newest replay plans."""
+        await self.require(Right.TROUBLE)
         self._whole_axis()
         async with self._ledger.reading(snapshot=True) as connection:
             found = await plans(connection, limit=max(1, limit))
@@ -306,6 +327,7 @@ class Queries:
             facts={
                 "viewer": self._viewer.name,
                 "tree": self._viewer.tree,
+                "role": self._viewer.role.value,
                 "question": question,
                 "filters": dict(filters),
                 "rows": rows,

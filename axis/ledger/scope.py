@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum, unique
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select, true
@@ -20,6 +22,43 @@ _LISTED = 1_000
 """Organs that stand in a statement one by one; a larger tree is walked by the database again."""
 
 
+@unique
+class Right(StrEnum):
+    """What a person may do; every question belongs to one of the first four."""
+
+    COUNTS = "counts"
+    """Counts, statements, the quarterly report: no document is named."""
+    LOG = "log"
+    """The delivery log, registers, one document's life."""
+    ACTS = "acts"
+    """What people changed, and who looked at what; for those who see the whole axis."""
+    TROUBLE = "trouble"
+    """What waits for a person, and plans to replay it."""
+    CHANGE = "change"
+    """Acts: whatever changes what the axis will do."""
+
+
+@unique
+class Role(StrEnum):
+    """What somebody is to the axis."""
+
+    OPERATOR = "operator"
+    AUDITOR = "auditor"
+    """Reads everything of their tree and changes nothing (LR-55)."""
+    REPORTER = "reporter"
+    """A reporting officer: counts, and the log they are made of."""
+
+
+RIGHTS = MappingProxyType(
+    {
+        Role.OPERATOR: frozenset(Right),
+        Role.AUDITOR: frozenset({Right.COUNTS, Right.LOG, Right.ACTS, Right.TROUBLE}),
+        Role.REPORTER: frozenset({Right.COUNTS, Right.LOG}),
+    }
+)
+"""Who may do what. Which organs they see is said for each person, not for a role."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewer:
     """Who looks into the ledger. Every look is recorded with this name."""
@@ -28,6 +67,11 @@ class Viewer:
     """Login name, or the name given with `--as`."""
     tree: OrganNumber | None = None
     """Sees this organ and all below it; None: everything."""
+    role: Role = Role.OPERATOR
+
+    def has(self, right: Right) -> bool:
+        """Whether this person may."""
+        return right in RIGHTS[self.role]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
