@@ -69,6 +69,8 @@ COLUMNS = (
     "urgency",
     "tier",
     "value",
+    "signatory",
+    "signer",
     "from",
     "from_name",
     "to",
@@ -114,6 +116,8 @@ class LogFilter:
     """Words of subject, number or notation; marks and capitals do not matter, all of them must occur."""
     number: str = ""
     """`15/QĐ-TTg`, or the number alone."""
+    signer: str = ""
+    """Words of the name that signed in the header, or of the certificate's subject."""
     document: str = ""
     """The axis's id of a document or submission, or the sender's DocumentId."""
     business_type: BusinessType | None = None
@@ -126,7 +130,7 @@ class LogFilter:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be asked."""
-        plain(subject=self.subject, number=self.number, document=self.document)
+        plain(subject=self.subject, number=self.number, signer=self.signer, document=self.document)
 
     def said(self) -> dict[str, JSON]:
         """What was asked for, as the record of the question holds it."""
@@ -281,6 +285,8 @@ def _line(row: Row[*tuple[Any, ...]]) -> _Line:
         "urgency": row.urgency,
         "tier": row.tier,
         "value": row.value,
+        "signatory": row.signatory or None,
+        "signer": row.signer,
         "to": row.to_code,
         "to_name": row.to_name,
         "to_station": row.to_station,
@@ -318,6 +324,8 @@ _DELIVERIES = select(
     t.document.c.urgency,
     t.document.c.tier,
     t.document.c.value,
+    t.document.c.signatory,
+    t.document.c.signer,
     t.document.c.sender,
     t.document.c.from_code,
     t.document.c.station_id,
@@ -420,11 +428,14 @@ class _Writer:
             yield document.c.business_type == int(asked.business_type)
         if asked.urgency is not None:
             yield document.c.urgency == int(asked.urgency)
-        wanted = words(asked.subject)
-        if wanted and self._postgresql:
-            yield t.document_words.op("@>")(cast(wanted, ARRAY(Text)))
-        elif wanted:
-            yield _has_words(document.c.search_text, wanted)
+        for wanted, listed, column in (
+            (words(asked.subject), t.document_words, document.c.search_text),
+            (words(asked.signer), t.signer_words, document.c.signer_text),
+        ):
+            if wanted and self._postgresql:
+                yield listed.op("@>")(cast(wanted, ARRAY(Text)))
+            elif wanted:
+                yield _has_words(column, wanted)
 
     def _named(self, *ids: Any) -> Iterator[ColumnElement[bool]]:
         name = self._asked.document
@@ -454,8 +465,8 @@ class _Writer:
             yield _has_code(table.c.code_text, asked.number)
         if asked.business_type is not None:
             yield table.c.business_type == int(asked.business_type)
-        if asked.urgency is not None:
-            # What was not accepted was not routed, so nobody decided how urgent it is.
+        if asked.urgency is not None or asked.signer:
+            # What was not accepted was not routed, so nobody decided how urgent it is or looked who signed.
             yield literal(False)
         wanted = words(asked.subject)
         if wanted:
