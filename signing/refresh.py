@@ -1,11 +1,12 @@
 """
 Keeping revocation lists and responses fresh, in the background; never while a message waits.
 
-`Refresher` is told about every chain that was found good, and learns from its certificates where their authorities
-publish lists and answer questions (RFC 5280 4.2.1.13, 4.2.2.1). So it only ever asks addresses that an authority of
-ours has signed, never one that a stranger wrote. It does not talk to the network itself:
+`Refresher` is told addresses by whoever runs it (`watch_list`, `watch_question`), or it is told about every chain that
+was found good, and learns from its certificates where their authorities publish lists and answer questions (RFC 5280
+4.2.1.13, 4.2.2.1). So it only ever asks addresses that an operator wrote or an authority of ours has signed, never one
+that a stranger wrote. It does not talk to the network itself:
 
-    1. `watch` the path of a verdict
+    1. `watch` the path of a verdict, or an address
     2. fetch what `due` returns, and give it to `take`, or say `failed`
     3. `overdue` says which authorities' lists have not been renewed in time: warn an operator before they go stale
 
@@ -97,9 +98,22 @@ class Refresher:
             if self._use_ocsp:
                 fetches += _questions_about(read.certificate, issuer.certificate)
             for fetch in fetches:
-                self._watched.setdefault(
-                    (fetch.url, fetch.body), _Watched(fetch=fetch, due_at=now, pause=self._retry)
-                )
+                self._watch(fetch, now=now)
+
+    def watch_list(self, url: str, *, now: datetime) -> None:
+        """Fetch the lists at this address, whoever issued them."""
+        self._watch(Fetch(kind=FetchKind.LIST, url=url, authority=url), now=now)
+
+    def watch_question(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, *, url: str, now: datetime
+    ) -> None:
+        """Ask the responder at this address about a certificate, wherever that says its responder is."""
+        self._watch(_question(certificate, issuer, url=url), now=now)
+
+    def _watch(self, fetch: Fetch, *, now: datetime) -> None:
+        self._watched.setdefault(
+            (fetch.url, fetch.body), _Watched(fetch=fetch, due_at=now, pause=self._retry)
+        )
 
     def due(self, *, now: datetime) -> list[Fetch]:
         """What to fetch now."""
@@ -167,14 +181,18 @@ def _lists_of(certificate: x509.Certificate) -> Iterator[Fetch]:
 def _questions_about(certificate: x509.Certificate, issuer: x509.Certificate) -> Iterator[Fetch]:
     access = find_extension(certificate.extensions, x509.AuthorityInformationAccess) or ()
     places = (d.access_location for d in access if d.access_method == AuthorityInformationAccessOID.OCSP)
-    request = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, SHA256()).build()
     for url in _addresses(places):
-        yield Fetch(
-            kind=FetchKind.RESPONSE,
-            url=url,
-            authority=certificate.issuer.rfc4514_string(),
-            body=request.public_bytes(Encoding.DER),
-        )
+        yield _question(certificate, issuer, url=url)
+
+
+def _question(certificate: x509.Certificate, issuer: x509.Certificate, *, url: str) -> Fetch:
+    request = ocsp.OCSPRequestBuilder().add_certificate(certificate, issuer, SHA256()).build()
+    return Fetch(
+        kind=FetchKind.RESPONSE,
+        url=url,
+        authority=certificate.issuer.rfc4514_string(),
+        body=request.public_bytes(Encoding.DER),
+    )
 
 
 def _addresses(names: Iterable[x509.GeneralName]) -> Iterator[str]:

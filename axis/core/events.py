@@ -59,6 +59,7 @@ class EventKind(StrEnum):
     DELIVERY_ANSWERED = "delivery.answered"  # an edXML status of the receiver
     DELIVERY_NOT_TAKEN = "delivery.not_taken"  # not fetched or not answered by its deadline
 
+    DOCUMENT_VERIFIED = "document.verified"  # a verdict that came, or changed, after it had travelled
     DOCUMENT_VALUED = "document.valued"  # legal value judged
     ACK_IGNORED = "ack.ignored"  # an acknowledgement that changes nothing, with the reason
 
@@ -74,6 +75,8 @@ class EventKind(StrEnum):
     LEGAL_HOLD_CHANGED = "legal_hold.changed"
     PAYLOAD_PURGED = "payload.purged"
     LEDGER_QUERIED = "ledger.queried"
+    REVOCATION_TAKEN = "revocation.taken"  # a revocation list or response, kept and asked from now on
+    LOG_TIMESTAMPED = "log.timestamped"  # a token of a timestamp authority over a checkpoint
     LOG_EPOCH_BEGUN = "log.epoch_begun"
 
 

@@ -68,6 +68,7 @@ class ReasonCode(StrEnum):
     DELIVER_NOT_TAKEN = "deliver.not_taken"
     DELIVER_UNROUTED = "deliver.unrouted"
     DELIVER_RECALLED = "deliver.recalled"
+    DELIVER_TURNED_BAD = "deliver.turned_bad"
     # buried before anyone judged it
     BURY_DELIVERY_LIMIT = "bury.delivery_limit"
     BURY_UNROUTED = "bury.unrouted"
@@ -246,6 +247,10 @@ _ALL = (
     _reason(_C.DELIVER_RECALLED, _S,
         "Văn bản đã được thu hồi hoặc lấy lại trước khi đơn vị nhận lấy.", "The document was recalled or taken back before the receiver took it.",
         "Không cần xử lý.", "Nothing to do."),
+    _reason(_C.DELIVER_TURNED_BAD, _S,
+        "Sau khi tiếp nhận, chứng thư ký được xác định là đã bị thu hồi trước thời điểm gửi; lượt chuyển chưa nhận bị rút.",
+        "After acceptance the signer's certificate was found to have been revoked before the sending; what nobody had taken is withdrawn.",
+        "Ký lại bằng chứng thư còn hiệu lực rồi gửi văn bản mới.", "Sign again with a valid certificate and send it as a new document."),
     _reason(_C.BURY_DELIVERY_LIMIT, _A,
         "Gói tin nhiều lần làm hỏng tiến trình xử lý nên được cách ly; chưa ai xem xét nó.",
         "The message brought the reading process down again and again and was set aside; nobody has judged it.",

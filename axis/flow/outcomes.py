@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from axis.core.model import BusinessType, Kind, OrganNumber
 from axis.core.reasons import Cause
 from axis.flow.receive import Inbound
+from signing.verify import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,8 @@ class Refusal:
     known: Known = Known()
     keep_bytes: bool = True
     """Whether the received bytes may be kept for a while; false for a secrecy hit (LR-02)."""
+    verdict: Verdict | None = None
+    """What step 4 found, when it came to that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +49,5 @@ class Hold:
     known: Known = Known()
     claim: str | None = None
     """The key it occupies while it is held, when that much is known."""
+    verdict: Verdict | None = None
+    """What step 4 found, when it came to that."""

@@ -6,10 +6,11 @@ Those already handed over are not touched here: their stations get the recall it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
-from axis.core.events import Event
+from axis.core.events import JSON, Event
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import Actor, DeliveryId, DeliveryState
 from axis.core.ports import Ids, Transaction
@@ -19,6 +20,28 @@ from axis.flow.steps import step_event
 
 async def withdraw_waiting(
     tx: Transaction, deliveries: Sequence[DeliveryId], *, recall: Event, at: datetime, ids: Ids
+) -> list[Event]:
+    """The events that withdraw what a recall takes back, where it still waits; locks the consignments."""
+    return await take_out_waiting(
+        tx,
+        deliveries,
+        reason=ReasonCode.DELIVER_RECALLED,
+        by=Actor(station=recall.by.station),
+        more={"recall": str(recall.document)},
+        at=at,
+        ids=ids,
+    )
+
+
+async def take_out_waiting(
+    tx: Transaction,
+    deliveries: Sequence[DeliveryId],
+    *,
+    reason: ReasonCode,
+    by: Actor,
+    at: datetime,
+    ids: Ids,
+    more: Mapping[str, JSON] = MappingProxyType({}),
 ) -> list[Event]:
     """The events that withdraw these deliveries where they still wait; locks their consignments."""
     carried = await tx.consignments_of(deliveries)
@@ -34,11 +57,11 @@ async def withdraw_waiting(
             every=[row for row in rows if row.consignment == consignment.id],
             consignment=consignment,
             document=documents[consignment.document],
-            by=Actor(station=recall.by.station),
+            by=by,
             at=at,
             ids=ids,
-            reason=ReasonCode.DELIVER_RECALLED,
-            more={"recall": str(recall.document)},
+            reason=reason,
+            more=more,
         )
         if event is not None:
             events.append(event)

@@ -17,10 +17,10 @@ from axis.core.model import DeliveryState, Lane, OrganNumber, Tier, Urgency
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import Edoc, Party
 from axis.edxml.organ_code import normal
-from axis.flow.outcomes import Refusal
+from axis.flow.outcomes import Hold, Refusal
 from axis.flow.receive import World
 from axis.flow.validate import known_of
-from axis.flow.verify import Verified
+from axis.flow.verify import Verified, hold_of
 
 _TO = "/edXML/edXMLEnvelope/edXMLHeader/MessageHeader/To"
 
@@ -49,8 +49,8 @@ class Routed:
     directory: Directory
 
 
-def route(verified: Verified, *, world: World) -> Routed | Refusal:
-    """Find a station for every receiver."""
+def route(verified: Verified, *, world: World) -> Routed | Refusal | Hold:
+    """Find a station for every receiver; a hold only where one takes nothing that is still being verified."""
     message = verified.message
     inbound = verified.valid.parsed.inbound
     notices = [Notice(code=one.code, path=one.path, vi=one.vi, en=one.en) for one in verified.valid.warnings]
@@ -101,8 +101,17 @@ def route(verified: Verified, *, world: World) -> Routed | Refusal:
         )
         if details
     )
+    if wary and len(causes) == 1 and verified.tier is Tier.INDETERMINATE:
+        # That nobody can tell yet is not the sender's doing.
+        doubt = Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=tuple(wary))
+        return hold_of(verified.valid, doubt, verified.verdict)
     if causes:
-        return Refusal(inbound=inbound, causes=causes, known=known_of(message, verified.sender))
+        return Refusal(
+            inbound=inbound,
+            causes=causes,
+            known=known_of(message, verified.sender),
+            verdict=verified.verdict,
+        )
     return Routed(
         verified=verified,
         lines=tuple(lines.values()),

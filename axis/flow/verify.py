@@ -4,6 +4,10 @@ Step 4: what is the signature worth, and may the message travel with it?
 `signing` judges the bytes; this module applies the axis's rules: the strictest of station, organ and receiver holds,
 the certificate must be bound to the organ in the signed `From` (strict rule 28), and from here on only what is signed
 counts. A status is unsigned by the national format; a signature it does carry must be right.
+
+Revocation is asked of what is held in memory, for the moment of receipt; nothing is fetched here. Where that does not
+say enough, a document waits; one that is urgent travels at once when all else is good and the last list is young, as
+`indeterminate`, and `axis.flow.recheck` tells both sides what became of it (design section 8).
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from axis.core.directory import Organ
-from axis.core.model import LegalValue, SignaturePolicy, Tier
+from axis.core.model import LegalValue, SignaturePolicy, Tier, Urgency
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import Edoc, Message
 from axis.edxml.organ_code import same_organ_code
@@ -65,24 +69,31 @@ def verify(valid: Valid, *, world: World) -> Verified | Refusal | Hold:
     tier = Tier(verdict.tier.value)
     match tier:
         case Tier.FAILED:
-            return _refuse(valid, _failure(verdict))
+            return _refuse(valid, _failure(verdict), verdict)
         case Tier.INDETERMINATE:
-            return _hold(valid, Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(_explain(verdict),)))
+            if verdict.signed is None:
+                return hold_of(valid, _doubt(verdict), verdict)
+            found = _signed(valid, verdict, world=world)
+            may_travel = verdict.may_travel_when_urgent(world.policy)
+            if isinstance(found, Verified) and not (may_travel and _is_urgent(found, world=world)):
+                return hold_of(valid, _doubt(verdict), verdict)
+            return found
         case Tier.PASSED:
-            return _passed(valid, verdict, world=world)
+            return _signed(valid, verdict, world=world)
         case Tier.LEGACY | Tier.UNSIGNED:
             must_sign = inbound.policy is SignaturePolicy.REQUIRED or bool(bound)
             if isinstance(valid.message, Edoc) and must_sign:
                 code = ReasonCode.VERIFY_LEGACY if tier is Tier.LEGACY else ReasonCode.VERIFY_UNSIGNED
-                return _refuse(valid, Cause(code=code))
+                return _refuse(valid, Cause(code=code), verdict)
             return Verified(
                 valid=valid, message=valid.message, tier=tier, value=LegalValue.REFERENCE, verdict=verdict
             )
 
 
-def _passed(valid: Valid, verdict: Verdict, *, world: World) -> Verified | Refusal:
+def _signed(valid: Valid, verdict: Verdict, *, world: World) -> Verified | Refusal:
+    """A message whose signature and chain hold, read again from what is signed; its signer must be bound."""
     signed, signer = verdict.signed, verdict.signer
-    assert signed is not None and signer is not None, "a passed verdict names what is signed and by whom"  # noqa: PT018
+    assert signed is not None and signer is not None, "such a verdict names what is signed and by whom"  # noqa: PT018
     parsed = valid.parsed
     try:
         reading = read_signed_header(
@@ -92,7 +103,7 @@ def _passed(valid: Valid, verdict: Verdict, *, world: World) -> Verified | Refus
             attachments=parsed.message.attachments if isinstance(parsed.message, Edoc) else (),
         )
     except Unreadable as unreadable:
-        return _refuse(valid, Cause(code=unreadable.reason, details=unreadable.details))
+        return _refuse(valid, Cause(code=unreadable.reason, details=unreadable.details), verdict)
     message = reading.message
     at = parsed.inbound.received_at
     bound = world.directory.bound(valid.sender.number, at=at)
@@ -103,10 +114,19 @@ def _passed(valid: Valid, verdict: Verdict, *, world: World) -> Verified | Refus
             vi=f"Chứng thư {signer.serial} ({signer.subject}) không gắn với {message.sender.organ_id[:64]}",
             en=f"Certificate {signer.serial} ({signer.subject}) is not bound to {message.sender.organ_id[:64]}",
         )
-        return _refuse(valid, Cause(code=ReasonCode.VERIFY_ORGAN, details=(detail,)))
+        return _refuse(valid, Cause(code=ReasonCode.VERIFY_ORGAN, details=(detail,)), verdict)
     return Verified(
-        valid=valid, message=message, tier=Tier.PASSED, value=LegalValue.CHECKING, verdict=verdict
+        valid=valid,
+        message=message,
+        tier=Tier(verdict.tier.value),
+        value=LegalValue.CHECKING,
+        verdict=verdict,
     )
+
+
+def _is_urgent(verified: Verified, *, world: World) -> bool:
+    message = verified.message
+    return isinstance(message, Edoc) and message.urgency(scale=world.priority_scale) is not Urgency.NORMAL
 
 
 def _failure(verdict: Verdict) -> Cause:
@@ -116,21 +136,32 @@ def _failure(verdict: Verdict) -> Cause:
     return Cause(code=code, details=(_explain(verdict),))
 
 
+def _doubt(verdict: Verdict) -> Cause:
+    return Cause(code=ReasonCode.VERIFY_INDETERMINATE, details=(_explain(verdict),))
+
+
 def _explain(verdict: Verdict) -> Detail:
     text = EXPLANATIONS[verdict.reason]
     where = f" ({verdict.detail})" if verdict.detail else ""
     return Detail(path=verdict.reason.value, vi=text.vi + where, en=text.en + where)
 
 
-def _refuse(valid: Valid, cause: Cause) -> Refusal:
-    return Refusal(inbound=valid.parsed.inbound, causes=(cause,), known=known_of(valid.message, valid.sender))
+def _refuse(valid: Valid, cause: Cause, verdict: Verdict) -> Refusal:
+    return Refusal(
+        inbound=valid.parsed.inbound,
+        causes=(cause,),
+        known=known_of(valid.message, valid.sender),
+        verdict=verdict,
+    )
 
 
-def _hold(valid: Valid, cause: Cause) -> Hold:
+def hold_of(valid: Valid, cause: Cause, verdict: Verdict) -> Hold:
+    """The hold of a message of which nobody can tell yet."""
     message = valid.message
     return Hold(
         inbound=valid.parsed.inbound,
         causes=(cause,),
         known=known_of(message, valid.sender),
         claim=document_claim(valid.sender.number, message) if isinstance(message, Edoc) else None,
+        verdict=verdict,
     )

@@ -25,6 +25,8 @@ from axis.ledger.scope import Scope, names_of
 from axis.ledger.search import code_of
 
 _MOST_CANDIDATES = 20
+_JUDGED = frozenset({EventKind.DOCUMENT_VALUED, EventKind.DOCUMENT_VERIFIED})
+"""What is decided about a document after it was accepted, and concerns everybody who has it."""
 
 _Row = Row[*tuple[Any, ...]]
 
@@ -158,7 +160,8 @@ async def _document(connection: AsyncConnection, document: _Row, *, scope: Scope
         events = [
             (index, event)
             for index, event in events
-            if theirs & set(event.deliveries) or event.kind is EventKind.DOCUMENT_VALUED
+            if theirs & set(event.deliveries)
+            or event.kind in {EventKind.DOCUMENT_VALUED, EventKind.DOCUMENT_VERIFIED}
         ]
     names = await names_of(connection, [document.sender, *(row.sender for row in acting)])
     codes = {row.id: row.code for row in deliveries}
@@ -318,7 +321,8 @@ def _event_json(index: int | None, event: Event, codes: Mapping[str, str]) -> di
         "to": [codes[one] for one in event.deliveries if one in codes],
         "reason": facts.get("reason") or next((one["code"] for one in causes), None),
         "status": facts.get("code") if event.kind is EventKind.DELIVERY_ANSWERED else None,
-        "value": facts.get("value") if event.kind is EventKind.DOCUMENT_VALUED else None,
+        "value": facts.get("value") if event.kind in _JUDGED else None,
+        "tier": facts.get("tier") if event.kind is EventKind.DOCUMENT_VERIFIED else None,
         "hash": event.hash.hex(),
         "previous": event.previous,
     }
