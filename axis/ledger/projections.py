@@ -96,34 +96,6 @@ def project(event: Event) -> Iterator[Op]:
         case EventKind.DOCUMENT_VERIFIED:
             values = {name: facts[name] for name in ("tier", "value") if name in facts}
             yield Change("document", _wide("id", event.document), {**values, "head": event.hash.hex()})
-            yield from _judged(event, facts)
-        case EventKind.REVOCATION_TAKEN:
-            yield Put(
-                "revocation",
-                (("digest", facts["digest"]),),
-                {
-                    "kind": facts["kind"],
-                    "about": facts["about"],
-                    "number": facts["number"],
-                    "issued_at": _time(facts["issued_at"]),
-                    "next_update": _time(facts["next_update"]),
-                    "taken_at": micros(event.at),
-                },
-            )
-        case EventKind.LOG_TIMESTAMPED:
-            yield Put(
-                "timestamp",
-                (("size", facts["size"]),),
-                {
-                    "digest": facts["digest"],
-                    "at": _time(facts["at"]),
-                    "serial": facts["serial"],
-                    "authority": facts["authority"],
-                },
-            )
-        case EventKind.DOCUMENT_VERIFIED:
-            values = {name: facts[name] for name in ("tier", "value") if name in facts}
-            yield Change("document", _wide("id", event.document), {**values, "head": event.hash.hex()})
         case EventKind.REVOCATION_TAKEN:
             yield Put(
                 "revocation",
