@@ -110,6 +110,12 @@ class DeliveryRow:
     status: str | None
     registered: bool
     returned: bool
+    due_at: datetime | None = None
+    """When it is too late to tell the sender that it arrived (LR-17); None: nothing is due, or nobody can tell."""
+    told_at: datetime | None = None
+    """When the first status of the receiver (01 to 06) came."""
+    not_taken_at: datetime | None = None
+    """When it was recorded that the deadline had passed in silence."""
     failures: int = 0
     """How often its station failed to take it, since it was accepted or replayed."""
 

@@ -25,11 +25,13 @@ from typing import Protocol
 
 import structlog
 
+from axis.core.calendar import Calendar
 from axis.core.exchange import Answer
 from axis.core.model import Digest, StationId, SubmissionId
 from axis.core.ports import Blobs, Clock, Ids, InboundMessage, Ledger, ReceiptSigner
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.flow.bells import Bells
+from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.parse import parse
 from axis.flow.receive import Inbound, World, receive
@@ -78,6 +80,8 @@ class Pipeline:
     ids: Ids
     bells: Bells
     world: Callable[[], Awaitable[World]]
+    calendar: Calendar = SHIPPED_CALENDAR
+    """What is late and what is due."""
 
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
         """
@@ -94,7 +98,12 @@ class Pipeline:
         """Steps 6 and 7 for messages that have been judged: payloads first, then the one transaction."""
         await self._keep_payloads(judged)
         recorded = await record(  # 6, 7
-            judged, ledger=self.ledger, clock=self.clock, ids=self.ids, signer=self.signer
+            judged,
+            ledger=self.ledger,
+            clock=self.clock,
+            ids=self.ids,
+            signer=self.signer,
+            calendar=self.calendar,
         )
         for answer, one in zip(recorded.answers, judged, strict=True):
             _canonical_line(answer, inbound_of(one))

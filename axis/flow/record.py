@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from axis.core.calendar import Calendar
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Answer, Notice, dump, receipt_json
 from axis.core.lifecycle import DeliveryStep
@@ -45,6 +46,7 @@ from axis.edxml.organ_code import normal
 from axis.flow.answer import answer_of, causes_json, notices_json
 from axis.flow.answer_to import TAKEN, Target, find_target, shown_after
 from axis.flow.claims import claim_key, document_claim, original_claim
+from axis.flow.deadlines import SHIPPED_CALENDAR, deadline_facts
 from axis.flow.evidence import verdict_facts
 from axis.flow.outcomes import Hold, Known, Refusal
 from axis.flow.recall import withdraw_waiting
@@ -114,10 +116,16 @@ class Recorded:
 
 
 async def record(
-    judged: Sequence[Judged], *, ledger: Ledger, clock: Clock, ids: Ids, signer: ReceiptSigner
+    judged: Sequence[Judged],
+    *,
+    ledger: Ledger,
+    clock: Clock,
+    ids: Ids,
+    signer: ReceiptSigner,
+    calendar: Calendar = SHIPPED_CALENDAR,
 ) -> Recorded:
     """
-    Record every outcome.
+    Record every outcome. `calendar` says what is late and what is due.
 
     Raises:
         ServiceUnavailable: nothing of the batch was recorded, or it is unknown; the same messages, admitted again,
@@ -129,7 +137,7 @@ async def record(
         fresh = await _answered_before(tx, judged, recorded)
         while fresh:
             this_round, fresh = _without_collisions(judged, fresh)
-            writer = _Round(tx, at=clock.now(), ids=ids, signer=signer)
+            writer = _Round(tx, at=clock.now(), ids=ids, signer=signer, calendar=calendar)
             await writer.write([(index, judged[index]) for index in this_round])
             recorded.update(writer.outcomes)
             stations |= writer.stations
@@ -186,8 +194,11 @@ def _without_collisions(judged: Sequence[Judged], fresh: Sequence[int]) -> tuple
 class _Round:
     """One round of a batch inside the transaction."""
 
-    def __init__(self, tx: Transaction, *, at: datetime, ids: Ids, signer: ReceiptSigner) -> None:
+    def __init__(
+        self, tx: Transaction, *, at: datetime, ids: Ids, signer: ReceiptSigner, calendar: Calendar
+    ) -> None:
         self._tx = tx
+        self._calendar = calendar
         self._at = at
         self._ids = ids
         self._signer = signer
@@ -526,6 +537,14 @@ class _Round:
             "deliveries": lines,
             **_content_facts(message),
         }
+        if isinstance(message, Edoc):
+            facts |= deadline_facts(
+                message,
+                is_first=accept.root is None,
+                received_at=inbound.received_at,
+                accepted_at=self._at,
+                calendar=self._calendar,
+            )
         if accept.target is not None:
             facts["target"] = accept.target
         if claim is not None:
@@ -612,6 +631,8 @@ class _Round:
         }
         if status.code is not StatusCode.TAKE_BACK:
             facts["shown"] = shown_after(delivery.status, status.code)
+        if status.code in TAKEN and delivery.told_at is None:
+            facts["first_told"] = True
         if consignment is not None:
             facts["consignment"] = consignment.id
         self._events.append(

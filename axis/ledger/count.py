@@ -31,7 +31,17 @@ from axis.ledger import tables as t
 from axis.ledger.counts import RULE_VERSION, Metric, Tally, fold
 from axis.ledger.scope import Scope, names_of
 
-_AT_THE_SENDER = frozenset({Metric.SENT, Metric.REFUSED, Metric.RECALLED, Metric.LATE, Metric.UNSIGNED})
+_AT_THE_SENDER = frozenset(
+    {
+        Metric.SENT,
+        Metric.REFUSED,
+        Metric.RECALLED,
+        Metric.LATE,
+        Metric.LATE_ND30,
+        Metric.UNSIGNED,
+        Metric.PAPER,
+    }
+)
 _PENDING = {Metric.ADDRESSED: 1, Metric.RECEIVED: -1, Metric.WITHDRAWN: -1, Metric.FAILED: -1}
 """How each column changes what is pending."""
 
@@ -49,7 +59,9 @@ COLUMNS = (
     "refused",
     "recalled",
     "late",
+    "late_nd30",
     "unsigned",
+    "paper",
     "rule_version",
 )
 """Numbers of a row, behind what names it."""

@@ -33,6 +33,10 @@ class Metric(StrEnum):
     REFUSED = "refused"
     RECALLED = "recalled"
     LATE = "late"
+    LATE_ND30 = "late_nd30"
+    """By the laxer rule of NĐ30 (LR-14); every one of these is `late` too."""
+    PAPER = "paper"
+    """A paper copy follows (LR-08)."""
     UNSIGNED = "unsigned"
 
 
@@ -94,8 +98,9 @@ def _accepted(day: str, event: Event, facts: Any) -> Iterator[Tally]:
         yield Tally(day, *head, Metric.SENT, 1)
         if facts["tier"] != Tier.PASSED.value:
             yield Tally(day, *head, Metric.UNSIGNED, 1)
-        if facts.get("late"):
-            yield Tally(day, *head, Metric.LATE, 1)
+        for metric in (Metric.LATE, Metric.LATE_ND30, Metric.PAPER):
+            if facts.get(metric.value):
+                yield Tally(day, *head, metric, 1)
     if facts.get("recalls"):
         yield Tally(day, *head, Metric.RECALLED, 1)
     for line in facts["deliveries"]:

@@ -120,6 +120,8 @@ def project(event: Event) -> Iterator[Op]:
                     "authority": facts["authority"],
                 },
             )
+        case EventKind.DELIVERY_NOT_TAKEN:
+            yield from _not_taken(event, facts)
         case EventKind.DOCUMENT_VALUED:
             yield Change(
                 "document", _wide("id", event.document), {"value": facts["value"], "head": event.hash.hex()}
@@ -230,6 +232,9 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
             "notation": facts["notation"],
             "code_text": code_text(code_of(facts["number"], facts["notation"])),
             "promulgation_date": facts.get("date"),
+            "due_date": facts.get("due_date"),
+            "late": facts.get("late"),
+            "paper": facts.get("paper", False),
             "type_name": facts["type_name"],
             "subject": facts["subject"],
             "search_text": word_text(facts["subject"], facts["number"], facts["notation"]),
@@ -293,6 +298,7 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
                 "status": None,
                 "registered": False,
                 "returned": False,
+                **_receipt(facts, line),
                 "failures": 0,
             },
         )
@@ -325,6 +331,8 @@ def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[O
     values: dict[str, Any] = {"state": state.value, "state_at": at, "reason": reason}
     if state is DeliveryState.ACKNOWLEDGED:
         values["received_at"] = at
+    elif state in {DeliveryState.FAILED, DeliveryState.WITHDRAWN}:
+        values["due_at"] = None  # nobody owes an answer to what did not reach them
     if "failures" in facts:
         values["failures"] = facts["failures"]
     for delivery, *_ in facts["lines"]:
@@ -338,12 +346,34 @@ def _answered(event: Event, facts: Any) -> Iterator[Op]:
             values["status"] = facts["shown"]
         if "registered" in change:
             values["registered"] = True
+            values["registered_at"] = micros(event.at)
+        if facts.get("first_told"):
+            values["told_at"] = micros(event.at)
         if "returned" in change:
             values["returned"] = True
         if values:
             yield Change("delivery", _wide("id", delivery), values)
     if facts.get("consignment"):
         yield Change("consignment", _wide("id", facts["consignment"]), {"head": event.hash.hex()})
+
+
+def _receipt(facts: Any, line: Any) -> dict[str, Any]:
+    """By when the receiver must have answered, and what it has not answered yet."""
+    receipt = facts.get("receipt") or {}
+    is_due = line["state"] != DeliveryState.NOT_CONNECTED.value
+    return {
+        "due_at": _time(receipt.get("due")) if is_due else None,
+        "next_day": receipt.get("next_day") if is_due else None,
+        "told_at": None,
+        "registered_at": None,
+        "not_taken_at": None,
+    }
+
+
+def _not_taken(event: Event, facts: Any) -> Iterator[Op]:
+    for delivery, *_ in facts["lines"]:
+        yield Change("delivery", _wide("id", delivery), {"not_taken_at": micros(event.at)})
+    yield Change("consignment", _wide("id", facts["consignment"]), {"head": event.hash.hex()})
 
 
 def _buried(event: Event, facts: Any) -> Iterator[Op]:
@@ -395,6 +425,7 @@ def _station(facts: Any) -> Iterator[Op]:
         "station",
         (("id", after["id"]),),
         {
+            "priority_scale": after.get("priority_scale", "0-4"),
             name: after[name]
             for name in ("name", "state", "channel", "policy", "inline_bytes", "window", "refuses_unpassed")
         },

@@ -731,6 +731,9 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         status=row.status,
         registered=row.registered,
         returned=row.returned,
+        due_at=from_micros(row.due_at) if row.due_at is not None else None,
+        told_at=from_micros(row.told_at) if row.told_at is not None else None,
+        not_taken_at=from_micros(row.not_taken_at) if row.not_taken_at is not None else None,
         failures=row.failures,
     )
 

@@ -73,6 +73,7 @@ LISTED_KINDS = tuple(sorted(kind.value for kind in {*ACTS, EventKind.LEDGER_QUER
 IS_ACT = f"kind IN ({', '.join(repr(kind) for kind in LISTED_KINDS)})"
 NOT_ACCEPTED = "state <> 'accepted'"
 NOT_RECEIVED = "received_at IS NULL"
+NOT_TOLD = "due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL"
 IS_INDETERMINATE = "tier = 'indeterminate'"
 """Conditions of the partial indexes."""
 
@@ -253,6 +254,9 @@ document = Table(
     _derived("notation", Text()),
     _derived("code_text", _BYTEWISE),
     _derived("promulgation_date", String(10), nullable=True),
+    _derived("due_date", String(10), nullable=True),
+    _derived("late", Boolean(), nullable=True),
+    _derived("paper", Boolean()),
     _derived("type_name", Text()),
     _derived("subject", Text()),
     _derived("search_text", Text()),
@@ -345,6 +349,11 @@ delivery = Table(
     _derived("status", String(2), nullable=True),
     _derived("registered", Boolean()),
     _derived("returned", Boolean()),
+    _derived("due_at", BigInteger(), nullable=True),
+    _derived("next_day", Boolean(), nullable=True),
+    _derived("told_at", BigInteger(), nullable=True),
+    _derived("registered_at", BigInteger(), nullable=True),
+    _derived("not_taken_at", BigInteger(), nullable=True),
     _derived("failures", Integer()),
     Index("delivery_document", "document_key"),
     Index("delivery_consignment", "consignment_id"),
@@ -353,6 +362,7 @@ delivery = Table(
     Index("delivery_time", "accepted_at", "id"),
     # No index on state: a delivery changes it four times, and PostgreSQL then rewrites none of the others.
     _partial("delivery_not_received", "accepted_at", "id", where=NOT_RECEIVED),
+    _partial("delivery_due", "due_at", "id", where=NOT_TOLD),
     postgresql_partition_by=_BY_YEAR,
 )
 
@@ -442,6 +452,7 @@ station = Table(
     _derived("inline_bytes", BigInteger()),
     _derived("window", Integer()),
     _derived("refuses_unpassed", Boolean()),
+    _derived("priority_scale", String(3)),
     _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record", default=""),
     _operational(
         "key_hash",
@@ -575,6 +586,9 @@ replay_item = Table(
 is_act = event.c.kind.in_([literal_column(repr(kind)) for kind in LISTED_KINDS])
 is_not_accepted = submission.c.state != literal_column("'accepted'")
 is_not_received = delivery.c.received_at.is_(None)
+is_not_told = and_(
+    delivery.c.due_at.is_not(None), delivery.c.told_at.is_(None), delivery.c.not_taken_at.is_(None)
+)
 is_indeterminate = document.c.tier == literal_column("'indeterminate'")
 """The conditions of the partial indexes, for queries: with constants, as a parameter would hide the index."""
 

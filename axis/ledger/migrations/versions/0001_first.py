@@ -193,6 +193,11 @@ def _tables() -> None:
         sa.Column("status", sa.String(length=2), nullable=True),
         sa.Column("registered", sa.Boolean(), nullable=False),
         sa.Column("returned", sa.Boolean(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("next_day", sa.Boolean(), nullable=True),
+        sa.Column("told_at", sa.BigInteger(), nullable=True),
+        sa.Column("registered_at", sa.BigInteger(), nullable=True),
+        sa.Column("not_taken_at", sa.BigInteger(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
@@ -200,6 +205,13 @@ def _tables() -> None:
     op.create_index("delivery_consignment", "delivery", ["consignment_id"], unique=False)
     op.create_index("delivery_document", "delivery", ["document_key"], unique=False)
     _partial("delivery_not_received", "delivery", "accepted_at", "id", where="received_at IS NULL")
+    _partial(
+        "delivery_due",
+        "delivery",
+        "due_at",
+        "id",
+        where="due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL",
+    )
     op.create_index("delivery_organ", "delivery", ["organ", "accepted_at", "id"], unique=False)
     op.create_index("delivery_sender", "delivery", ["sender", "accepted_at", "id"], unique=False)
     op.create_index("delivery_time", "delivery", ["accepted_at", "id"], unique=False)
@@ -235,6 +247,9 @@ def _tables() -> None:
             nullable=False,
         ),
         sa.Column("promulgation_date", sa.String(length=10), nullable=True),
+        sa.Column("due_date", sa.String(length=10), nullable=True),
+        sa.Column("late", sa.Boolean(), nullable=True),
+        sa.Column("paper", sa.Boolean(), nullable=False),
         sa.Column("type_name", sa.Text(), nullable=False),
         sa.Column("subject", sa.Text(), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
@@ -422,6 +437,7 @@ def _tables() -> None:
         sa.Column("inline_bytes", sa.BigInteger(), nullable=False),
         sa.Column("window", sa.Integer(), nullable=False),
         sa.Column("refuses_unpassed", sa.Boolean(), nullable=False),
+        sa.Column("priority_scale", sa.String(length=3), nullable=False),
         sa.Column("secret", sa.String(length=16), nullable=False),
         sa.Column("key_hash", sa.String(length=64), nullable=False),
         sa.Column("feed_cursor", sa.BigInteger(), nullable=False),
