@@ -96,6 +96,7 @@ def project(event: Event) -> Iterator[Op]:
         case EventKind.DOCUMENT_VERIFIED:
             values = {name: facts[name] for name in ("tier", "value") if name in facts}
             yield Change("document", _wide("id", event.document), {**values, "head": event.hash.hex()})
+            yield from _judged(event, facts)
         case EventKind.REVOCATION_TAKEN:
             yield Put(
                 "revocation",
