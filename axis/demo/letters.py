@@ -110,17 +110,34 @@ def document_id(sender: Agency, *, issued: date, code: Code) -> str:
     return f"{sender.code},{issued:%Y/%m/%d},{code.written}"
 
 
-def package(edoc: Edoc, *, pen: Pen | None, at: datetime, pages: int = 1) -> bytes:
-    """The bytes of a letter with its PDF, signed unless there is no pen."""
-    words = f"{edoc.code.written} {edoc.sender.organ_id}"
-    file = AttachmentSource(
+def package(
+    edoc: Edoc,
+    *,
+    pen: Pen | None,
+    at: datetime,
+    pages: int = 1,
+    files: Sequence[AttachmentSource] | None = None,
+) -> bytes:
+    """The bytes of a letter with its PDF, or with these files, signed unless there is no pen."""
+    if files is None:
+        files = (attachment(edoc, content=pdf(words_of(edoc), pages=pages)),)
+    unsigned = edoc_bytes(edoc, attachments=files)
+    return unsigned if pen is None else sign(unsigned, signer=pen.signer, chain=pen.chain, signing_time=at)
+
+
+def words_of(edoc: Edoc) -> str:
+    """What the page of a letter's PDF says."""
+    return f"{edoc.code.written} {edoc.sender.organ_id}"
+
+
+def attachment(edoc: Edoc, *, content: bytes) -> AttachmentSource:
+    """The letter itself, as a file."""
+    return AttachmentSource(
         content_id="c0",
         name=f"{edoc.code.number}_{edoc.code.notation.replace('Đ', 'D')}.pdf",
         content_type="application/pdf",
-        source=pdf(words, pages=pages),
+        source=content,
     )
-    unsigned = edoc_bytes(edoc, attachments=(file,))
-    return unsigned if pen is None else sign(unsigned, signer=pen.signer, chain=pen.chain, signing_time=at)
 
 
 def status(code: StatusCode, *, sender: Agency, answered: Edoc, at: datetime, words: str = "") -> bytes:

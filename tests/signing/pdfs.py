@@ -65,6 +65,16 @@ def _asn1(der: bytes) -> x509.Certificate:
     return x509.Certificate.load(der)
 
 
+def an_endless_pdf(*, megabytes: int = 60) -> bytes:
+    """A zip file of a few kilobytes whose PDF is read for longer than anybody waits: white space in its trailer."""
+    head = (
+        b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n"
+    )
+    trailer = b"xref\n0 1\n0000000000 65535 f \ntrailer<<" + b" " * megabytes * 1024 * 1024
+    end = b"/Size 3/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n" % len(head)
+    return zipped(("endless.pdf", head + trailer + end))
+
+
 def zipped(*files: tuple[str, bytes]) -> bytes:
     """A zip file."""
     buffer = io.BytesIO()

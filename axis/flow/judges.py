@@ -1,0 +1,84 @@
+"""
+Judges of attachments: one worker process each, started when there is something to judge, killed when the hub stops.
+
+The process and its bounds are `signing.pdf`; here it is given the roots and lists of now, a thread of its own so that
+the hub does not wait for it, and a new worker whenever roots or lists have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from signing.certificates import TrustStore
+from signing.pdf import PdfJudge, PdfLimits, PdfReason, PdfReport, RoleKeys, is_worth_judging
+
+_HEAD_BYTES = 2048
+
+
+class AttachmentJudge:
+    """Judges one file after the other."""
+
+    def __init__(
+        self,
+        *,
+        trust: Callable[[], TrustStore | None],
+        lists: Callable[[], Sequence[Path]] = tuple,
+        limits: PdfLimits | None = None,
+    ) -> None:
+        self._trust = trust
+        self._lists = lists
+        self._limits = limits or PdfLimits()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
+        self._judge: PdfJudge | None = None
+        self._world: tuple[TrustStore, tuple[Path, ...]] | None = None
+        self._is_closed = False
+
+    @property
+    def file_bytes(self) -> int:
+        """The largest file it looks at."""
+        return self._limits.file_bytes
+
+    async def judge(self, file: Path, *, at: datetime, keys: RoleKeys) -> PdfReport | None:
+        """
+        What was found in a file as of `at`; None: there are no roots to judge it by.
+
+        Never raises for a bad file. One that can be no PDF, nor hold one, costs no process.
+        """
+        trust = self._trust()
+        if trust is None:
+            return None
+        world = (trust, tuple(self._lists()))
+        work = partial(self._in_thread, file, at=at, keys=keys, world=world)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def interrupt(self) -> None:
+        """What is judged now ends at once, as `pdf.crash`; nothing is judged after it."""
+        self._is_closed = True
+        if self._judge is not None:
+            self._judge.interrupt()
+
+    def close(self) -> None:
+        """Stop the worker and the thread."""
+        self.interrupt()
+        self._thread.shutdown()
+        if self._judge is not None:
+            self._judge.close()
+
+    def _in_thread(
+        self, file: Path, *, at: datetime, keys: RoleKeys, world: tuple[TrustStore, tuple[Path, ...]]
+    ) -> PdfReport:
+        with file.open("rb") as content:
+            if not is_worth_judging(content.read(_HEAD_BYTES)):
+                return PdfReport(reason=PdfReason.NOT_PDF)
+        if self._is_closed:
+            return PdfReport(reason=PdfReason.CRASH)
+        if self._judge is None or self._world != world:
+            if self._judge is not None:
+                self._judge.close()
+            self._judge, self._world = PdfJudge(trust=world[0], lists=world[1], limits=self._limits), world
+        return self._judge.judge(file, at=at, keys=keys)

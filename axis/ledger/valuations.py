@@ -1,0 +1,71 @@
+"""
+Which documents wait to have their legal value judged, and who judges one now.
+
+A row is taken by moving its time ahead: when whoever took it dies, it is due again for another. PostgreSQL skips rows
+somebody is taking at this moment; SQLite has one writer at a time. What was found is recorded as an event by whoever
+took it, and ends the row; see `axis.flow.value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import bindparam, select, update
+
+from axis.core.model import DocumentKey, micros
+from axis.core.ports import ToValue
+from axis.ledger import tables as t
+from axis.ledger.store import SQLLedger, document_row, rows_by_id
+
+
+class SQLValuations:
+    """Implements `axis.core.ports.Valuations`."""
+
+    def __init__(self, ledger: SQLLedger) -> None:
+        self._ledger = ledger
+
+    async def take(self, *, at: datetime, until: datetime, limit: int) -> Sequence[ToValue]:
+        """See the port."""
+        table = t.valuation
+        due = (
+            select(table)
+            .where(table.c.due_at <= micros(at))
+            .order_by(table.c.due_at, table.c.document_key)
+            .limit(limit)
+        )
+        async with self._ledger.reading() as connection:
+            if (await connection.execute(due)).first() is None:
+                # Nearly every look finds nothing: it must not cost SQLite's one writer.
+                return ()
+        async with self._ledger.transaction() as tx:
+            if tx.connection.dialect.name == "postgresql":
+                due = due.with_for_update(skip_locked=True)
+            taken = {row.document_key: row.tries + 1 for row in await tx.connection.execute(due)}
+            if taken:
+                await tx.connection.execute(
+                    update(table)
+                    .where(table.c.document_key == bindparam("this_key"))
+                    .values(due_at=micros(until), tries=bindparam("times")),
+                    [{"this_key": key, "times": tries} for key, tries in taken.items()],
+                )
+            rows = await rows_by_id(tx.connection, t.document, taken)
+        return [ToValue(document=document_row(row), tries=taken[row.id]) for row in rows]
+
+    async def keep(self, document: DocumentKey, *, until: datetime) -> None:
+        """See the port."""
+        table = t.valuation
+        async with self._ledger.transaction() as tx:
+            await tx.connection.execute(
+                update(table).where(table.c.document_key == document).values(due_at=micros(until))
+            )
+
+    async def put_off(self, document: DocumentKey, *, until: datetime, tries: int) -> None:
+        """See the port."""
+        table = t.valuation
+        async with self._ledger.transaction() as tx:
+            await tx.connection.execute(
+                update(table)
+                .where(table.c.document_key == document)
+                .values(due_at=micros(until), tries=tries)
+            )
