@@ -1,9 +1,10 @@
 """
 The counts as people ask for them: folded cells (`tally`), or every record counted again, into the same rows.
 
-Counting rules version 1. A row is an organ, a day, a month, a quarter, a year, a business type, or a pair of sender
-and receiver. What counts at the sender (sent, refused, recalled, late, unsigned) stands in the sender's row; what
-counts for each delivery stands in the receiver's. Every row balances:
+Counting rules version 1. A row is an organ, an organ with everything below it, a day, a month, a quarter, a year,
+a business type, an urgency, or a pair of sender and receiver. What counts at the sender (sent, refused, recalled,
+late, unsigned, paper) stands in the sender's row; what counts for each delivery stands in the receiver's. Every row
+balances:
 
     pending_start + addressed = received + withdrawn + failed + pending
 
@@ -72,15 +73,18 @@ class By(StrEnum):
     """What a row of the counts is."""
 
     ORGAN = "organ"
+    TREE = "tree"
+    """An organ with everything below it, so an organ's numbers stand in its own row and in those above it."""
     DAY = "day"
     MONTH = "month"
     QUARTER = "quarter"
     YEAR = "year"
     TYPE = "type"
+    URGENCY = "urgency"
     PAIR = "pair"
 
 
-_NAMED_BY = {By.ORGAN: ("organ",), By.PAIR: ("from", "to")}
+_NAMED_BY = {By.ORGAN: ("organ",), By.TREE: ("organ",), By.PAIR: ("from", "to")}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -179,7 +183,7 @@ async def count_tallies(connection: AsyncConnection, asked: CountFilter, *, by: 
         query, name_of = _sums(asked, by=by, scope=scope, at_the_sender=False, before=True)
         for row in await connection.execute(query):
             cells.before[_base(by, name_of(row))] += int(row.n) * _PENDING[Metric(row.metric)]
-    return await _counts(connection, cells, asked, by=by)
+    return await _counts(connection, cells, asked, by=by, scope=scope)
 
 
 async def count_records(
@@ -207,7 +211,7 @@ async def count_records(
                 _fold_in(cells, one, asked, by=by, scope=scope)
         done += len(piece)
         progress(done)
-    return await _counts(connection, cells, asked, by=by)
+    return await _counts(connection, cells, asked, by=by, scope=scope)
 
 
 def _fold_in(cells: _Cells, one: Tally, asked: CountFilter, *, by: By, scope: Scope) -> None:
@@ -222,12 +226,14 @@ def _fold_in(cells: _Cells, one: Tally, asked: CountFilter, *, by: By, scope: Sc
         return
     name: Name
     match by:
-        case By.ORGAN:
+        case By.ORGAN | By.TREE:
             name = (one.sender if at_the_sender else one.receiver,)
         case By.PAIR:
             name = (one.sender, one.receiver)
         case By.TYPE:
             name = (one.business_type,)
+        case By.URGENCY:
+            name = (one.urgency,)
         case _:
             name = (_period(by, one.day),)
     if asked.since is None or one.day >= asked.since:
@@ -253,12 +259,14 @@ def _sums(
     group: list[Any]
     name_of: Callable[[Any], Name]
     match by:
-        case By.ORGAN:
+        case By.ORGAN | By.TREE:
             group, name_of = [organ], lambda row: (row[0],)
         case By.PAIR:
             group, name_of = [table.c.sender, table.c.receiver], lambda row: (row[0], row[1])
         case By.TYPE:
             group, name_of = [table.c.business_type], lambda row: (row[0],)
+        case By.URGENCY:
+            group, name_of = [table.c.urgency], lambda row: (row[0],)
         case By.DAY:
             group, name_of = [table.c.day], lambda row: (row[0],)
         case _:
@@ -291,7 +299,11 @@ def _conditions(asked: CountFilter, *, before: bool) -> Iterator[ColumnElement[b
         yield table.c.urgency == int(asked.urgency)
 
 
-async def _counts(connection: AsyncConnection, cells: _Cells, asked: CountFilter, *, by: By) -> Counts:
+async def _counts(
+    connection: AsyncConnection, cells: _Cells, asked: CountFilter, *, by: By, scope: Scope
+) -> Counts:
+    if by is By.TREE:
+        cells = await _with_all_above(connection, cells, scope=scope)
     size = (await connection.execute(select(t.log_head.c.size))).scalar() or 0
     waiting = (await connection.execute(select(func.count()).select_from(t.pending_leaf))).scalar() or 0
     organs: list[int] = []
@@ -303,6 +315,33 @@ async def _counts(connection: AsyncConnection, cells: _Cells, asked: CountFilter
         # By code, as people look for it; what has none comes last.
         rows.sort(key=lambda row: [(row[one] is None, str(row[one])) for one in _NAMED_BY[by]])
     return Counts(rows=rows, numbered_up_to=size, not_numbered=waiting)
+
+
+async def _with_all_above(connection: AsyncConnection, cells: _Cells, *, scope: Scope) -> _Cells:
+    """Every organ's numbers also in the rows of those above it, as the directory has them now."""
+    parents = {row.number: row.parent for row in await connection.execute(_PARENTS)}
+    found = _Cells()
+
+    def lines(organ: int) -> Iterator[int]:
+        seen: set[int] = set()
+        current: int | None = organ
+        while current is not None and current not in seen:
+            if scope.has(current) or current == organ:
+                yield current
+            seen.add(current)
+            current = parents.get(current)
+
+    for (organ,), columns in cells.columns.items():
+        for above in lines(int(organ)):
+            for metric, n in columns.items():
+                found.add((above,), metric, n)
+    for (organ,), n in cells.before.items():
+        for above in lines(int(organ)):
+            found.before[above,] += n
+    return found
+
+
+_PARENTS = select(t.organ.c.number, t.organ.c.parent).where(t.organ.c.parent.is_not(None))
 
 
 def _balanced(cells: _Cells, asked: CountFilter, *, by: By) -> Iterator[tuple[Name, dict[str, JSON]]]:
@@ -328,11 +367,13 @@ def _row(
         return {member: code, f"{member}_name": written, f"{member}_number": number or None}
 
     match by:
-        case By.ORGAN:
+        case By.ORGAN | By.TREE:
             return {**organ(name[0], member="organ"), **numbers}
         case By.PAIR:
             return {**organ(name[0], member="from"), **organ(name[1], member="to"), **numbers}
         case By.TYPE:
             return {"business_type": name[0], **numbers}
+        case By.URGENCY:
+            return {"urgency": name[0], **numbers}
         case _:
             return {by.value: name[0], **numbers}
