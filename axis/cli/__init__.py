@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from axis.cli import directory, documents, ledger, run, station_side
+from axis.cli import counting, directory, documents, ledger, run, station_side
 from axis.core.errors import (
     Ambiguous,
     AxisError,
@@ -40,6 +40,7 @@ documents.add_to(app)
 station_side.add_to(app)
 directory.add_to(app)
 ledger.add_to(app)
+counting.add_to(app)
 
 
 def main() -> None:

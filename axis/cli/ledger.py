@@ -1,7 +1,7 @@
 """
-`axis log`, `show`, `count`, `failed`, `replay`, `ledger`: what the ledger says, to operators and auditors.
+`axis log`, `show`, `failed`, `replay`, `ledger`: what the ledger says, to operators and auditors.
 
-Every question names its viewer (`--as`, else the login name) and is itself recorded.
+Every question names its viewer (`--as`, else the login name) and is itself recorded. Counts are in `axis.cli.counting`.
 """
 
 from __future__ import annotations
@@ -10,38 +10,33 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from axis.bootstrap import Axis, open_axis
+from axis.cli.asking import AS, FROM, JSON, TO, ask, begin, end
+from axis.cli.output import FORM, TARGET, Form, form_of, pour
 from axis.cli.run import settings
 from axis.core.errors import InvalidQuestion
-from axis.core.model import VIETNAM, Actor, StationId
+from axis.core.events import ACTS, EventKind
+from axis.core.model import Actor, BusinessType, StationId, Urgency
 from axis.core.reasons import ReasonCode
-from axis.ledger.count import By, CountFilter
 from axis.ledger.delivery_log import COLUMNS, LogFilter, states_named
-from axis.ledger.export import csv_lines
 from axis.ledger.queries import ActFilter, Queries
+from axis.ledger.scope import Right
 from axis.ledger.tables import declared
 from axis.ledger.trouble import ReplayFilter, TroubleKind
-from axis.speech import Format, err, out, print_json, print_rows, say, tell, write_csv
+from axis.speech import Format, err, out, print_json, print_rows, say, tell
 
-_T = TypeVar("_T")
 _MOST_IN_A_TABLE: Final = 50
+_MOST_SHOWN: Final = 80
 
-_JSON = Annotated[bool, typer.Option("--json", help=say("In một tài liệu JSON.", "Print one JSON document."))]
-_FORM = Annotated[Format, typer.Option("--format", help="table | json | csv")]
-_AS = Annotated[str | None, typer.Option("--as", metavar="PERSON", help=say("Người xem; mặc định: tên đăng nhập.", "Who looks; default: the login name."))]  # fmt: skip
 _REASON = Annotated[
     str, typer.Option("--reason", help=say("Vì sao; được ghi vào nhật ký.", "Why; goes into the ledger."))
-]
-_FROM = Annotated[str | None, typer.Option("--from", metavar="DAY", help=say("Từ ngày (2026-11-01).", "First day (2026-11-01)."))]  # fmt: skip
-_TO = Annotated[
-    str | None, typer.Option("--to", metavar="DAY", help=say("Đến hết ngày.", "Last day, included."))
 ]
 
 
@@ -51,11 +46,6 @@ def add_to(app: typer.Typer) -> None:
         help=say("Nhật ký gửi, nhận: mỗi lượt chuyển một dòng.", "The delivery log: one row per delivery.")
     )(log)
     app.command(help=say("Toàn bộ đời sống của một văn bản.", "The whole life of one document."))(show)
-    app.command(
-        help=say(
-            "Số văn bản gửi, nhận; cân đối theo từng kỳ.", "Sent and received, balanced for every period."
-        )
-    )(count)
     app.command(help=say("Những gì cần người xử lý, theo nhóm.", "What waits for a person, in groups."))(
         failed
     )
@@ -93,49 +83,69 @@ def add_to(app: typer.Typer) -> None:
 
 def log(
     organ: Annotated[str | None, typer.Option("--organ", metavar="CODE", help=say("Đơn vị gửi hoặc nhận, kể cả cấp dưới.", "Sender or receiver, with all below."))] = None,
-    since: _FROM = None,
-    until: _TO = None,
+    since: FROM = None,
+    until: TO = None,
     state: Annotated[list[str] | None, typer.Option("--state", help="accepted refused held duplicate | waiting handed_over fetched acknowledged failed withdrawn not_connected pending")] = None,
     subject: Annotated[str, typer.Option("--subject", help=say("Từ trong trích yếu, có dấu hoặc không.", "Words of the subject, with or without marks."))] = "",
     number: Annotated[str, typer.Option("--number", help=say("Số, ký hiệu.", "Number/notation."))] = "",
+    signer: Annotated[str, typer.Option("--signer", help=say("Từ trong tên người ký hoặc tên chứng thư, có dấu hoặc không.", "Words of the signer's name or of the certificate's subject."))] = "",
+    kind: Annotated[int | None, typer.Option("--type", min=0, max=3, help=say("0 mới, 1 thu hồi, 2 cập nhật, 3 thay thế.", "0 new, 1 recall, 2 update, 3 replace."))] = None,
+    urgency: Annotated[int | None, typer.Option("--urgency", min=0, max=3, help=say("0 thường, 1 khẩn, 2 thượng khẩn, 3 hỏa tốc.", "0 normal, 1 urgent, 2 very urgent, 3 express."))] = None,
+    late: Annotated[bool | None, typer.Option("--late/--in-time", help=say("Gửi trễ, hoặc đúng hạn.", "Sent late, or in time."))] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="CODE", help=say("Mã lý do.", "Reason code."))] = None,
-    document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục.", "The axis's id of a document."))] = "",
-    acts: Annotated[bool, typer.Option("--acts", help=say("Những gì con người đã thay đổi.", "What people changed."))] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help=say("Số dòng của bảng; JSON và CSV không giới hạn.", "Rows of a table; JSON and CSV have no limit."))] = _MOST_IN_A_TABLE,
-    who: _AS = None,
-    form: _FORM = Format.TABLE,
-    as_json: _JSON = False,
+    document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục, hoặc DocumentId.", "The axis's id of a document, or its DocumentId."))] = "",
+    acts: Annotated[bool, typer.Option("--acts", help=say("Những gì con người đã thay đổi: ai, vì sao, trước, sau.", "What people changed: who, why, before, after."))] = False,
+    looks: Annotated[bool, typer.Option("--looks", help=say("Ai đã xem những gì.", "Who looked at what."))] = False,
+    person: Annotated[str, typer.Option("--person", metavar="NAME", help=say("Với --acts, --looks: chỉ người này.", "With --acts, --looks: only this person."))] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help=say("Số dòng của bảng; các dạng khác không giới hạn.", "Rows of a table; the other forms have no limit."))] = _MOST_IN_A_TABLE,
+    after: Annotated[str | None, typer.Option("--after", metavar="KEY", help=say("Trang tiếp theo của bảng.", "The next page of a table."))] = None,
+    who: AS = None,
+    form: FORM = Form.TABLE,
+    target: TARGET = None,
+    as_json: JSON = False,
 ) -> None:  # fmt: skip
-    form = Format.JSON if as_json else form
-    if acts:
-        _show_acts(who, form=form, limit=limit)
+    form = form_of(form, as_json=as_json, target=target)
+    if acts or looks:
+        kinds = (ACTS if acts else frozenset()) | (
+            frozenset({EventKind.LEDGER_QUERIED}) if looks else frozenset()
+        )
+        wanted = ActFilter(kinds=kinds, since=begin(since), until=end(until), person=person)
+        _show_acts(wanted, who=who, form=form, target=target, limit=limit, after=after)
         return
 
-    async def ask(_: Axis, queries: Queries) -> None:
+    async def question(_: Axis, queries: Queries) -> None:
         asked = LogFilter(
             organ=await queries.organ(organ) if organ else None,
-            since=_begin(since),
-            until=_end(until),
+            since=begin(since),
+            until=end(until),
             states=frozenset(one for name in state or () for one in states_named(name)),
             reason=_reason_named(reason),
             subject=subject,
             number=number,
+            signer=signer,
+            business_type=BusinessType(kind) if kind is not None else None,
+            urgency=Urgency(urgency) if urgency is not None else None,
+            late=late,
             document=document,
         )
-        match form:
-            case Format.CSV:
-                async for line in csv_lines(queries.export_log(asked), columns=COLUMNS):
-                    sys.stdout.write(line)
-            case Format.JSON:
-                await _print_array(queries.export_log(asked))
-            case Format.TABLE:
-                page = await queries.log(asked, limit=limit)
-                print_rows(page.rows, form=form, columns=_log_headings())
-                if page.after is not None:
-                    err.print(say("Còn nữa: thu hẹp điều kiện, tăng --limit hoặc dùng --format csv.",
-                                  "There is more: narrow it, raise --limit or use --format csv."))  # fmt: skip
+        if form is not Form.TABLE:
+            rows = queries.export_log(asked)
+            await pour(
+                rows, form=form, target=target, headings=_whole_headings(), title=say("Nhật ký", "Log")
+            )
+            return
+        page = await queries.log(asked, limit=limit, after=after)
+        print_rows(page.rows, form=Format.TABLE, columns=_log_headings())
+        _tell_of_more(page.after)
 
-    _ask(who, ask)
+    ask(who, question)
+
+
+def _tell_of_more(after: str | None) -> None:
+    if after is not None:
+        err.print(say(f"Còn nữa: --after {after}, hoặc --format csv, jsonl, xlsx để lấy tất cả.",
+                      f"There is more: --after {after}, or --format csv, jsonl, xlsx for everything."),
+                  highlight=False)  # fmt: skip
 
 
 def _log_headings() -> dict[str, str]:
@@ -151,42 +161,45 @@ def _log_headings() -> dict[str, str]:
     }
 
 
-async def _print_array(rows: AsyncIterable[Mapping[str, Any]]) -> None:
-    """One JSON array, row by row, so that its length costs no memory."""
-    first = True
-    async for row in rows:
-        sys.stdout.write(("[\n" if first else ",\n") + json.dumps(row, ensure_ascii=False))
-        first = False
-    sys.stdout.write("[]\n" if first else "\n]\n")
+def _whole_headings() -> dict[str, str]:
+    """Every column of an export, under its own name: what reads it later is a program as often as a person."""
+    return {column: column for column in COLUMNS}
 
 
-def _show_acts(who: str | None, *, form: Format, limit: int) -> None:
-    async def ask(_: Axis, queries: Queries) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        after = None
-        while True:
-            page = await queries.acts(
-                ActFilter(), after=after, limit=limit if form is Format.TABLE else 1_000
-            )
-            rows += page.rows
-            after = page.after
-            if after is None or form is Format.TABLE:
-                return rows
+def _show_acts(
+    asked: ActFilter, *, who: str | None, form: Form, target: Path | None, limit: int, after: str | None
+) -> None:
+    headings = {
+        "at": say("Lúc", "At"),
+        "kind": say("Việc", "Act"),
+        "person": say("Người", "Person"),
+        "reason": say("Vì sao", "Why"),
+        "before": say("Trước", "Before"),
+        "after": say("Sau", "After"),
+    }
 
-    print_rows(
-        _ask(who, ask),
-        form=form,
-        columns={
-            "at": say("Lúc", "At"),
-            "kind": say("Việc", "Act"),
-            "person": say("Người", "Person"),
-            "reason": say("Vì sao", "Why"),
-        },
-    )
+    async def question(_: Axis, queries: Queries) -> None:
+        if form is not Form.TABLE:
+            whole = {name: name for name in ("index", "event", *headings, "facts")}
+            rows = queries.export_acts(asked)
+            await pour(rows, form=form, target=target, headings=whole, title=say("Thay đổi", "Acts"))
+            return
+        page = await queries.acts(asked, after=after, limit=limit)
+        shown = [{**row, "before": _short(row["before"]), "after": _short(row["after"])} for row in page.rows]
+        print_rows(shown, form=Format.TABLE, columns=headings)
+        _tell_of_more(page.after)
+
+    ask(who, question)
 
 
-def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False)], who: _AS = None, as_json: _JSON = False) -> None:  # fmt: skip
-    life: Any = _ask(who, lambda _, queries: queries.show(document))
+def _short(value: object) -> str:
+    """What a table shows of a value; JSON and the other forms have all of it."""
+    text = "" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST_SHOWN else text[: _MOST_SHOWN - 1] + "…"
+
+
+def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False)], who: AS = None, as_json: JSON = False) -> None:  # fmt: skip
+    life: Any = ask(who, lambda _, queries: queries.show(document))
     if as_json:
         print_json(life)
         return
@@ -235,75 +248,11 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
     )
 
 
-# --- counts -------------------------------------------------------------------------------------------------------
-
-
-def count(
-    since: _FROM = None,
-    until: _TO = None,
-    by: Annotated[By, typer.Option("--by", help=say("Đếm theo.", "What a row is."))] = By.ORGAN,
-    organ: Annotated[str | None, typer.Option("--organ", metavar="CODE", help=say("Chỉ đơn vị này và cấp dưới.", "Only this organ and all below."))] = None,
-    received_as: Annotated[str, typer.Option("--received-as", help="taken | addressed")] = "taken",
-    recount: Annotated[bool, typer.Option("--recount", help=say("Đếm lại từ mọi bản ghi và so sánh.", "Count again from every record and compare."))] = False,
-    who: _AS = None,
-    form: _FORM = Format.TABLE,
-    as_json: _JSON = False,
-) -> None:  # fmt: skip
-    form = Format.JSON if as_json else form
-
-    async def ask(axis: Axis, queries: Queries) -> tuple[Any, Any]:
-        await queries.settle_counts(numbers=axis.sequencer(holder=f"cli:{getpass.getuser()}"))
-        asked = CountFilter(
-            since=since,
-            until=until,
-            organ=await queries.organ(organ) if organ else None,
-            received_as_addressed=received_as == "addressed",
-        )
-        counts = await queries.count(asked, by=by)
-        return counts, await queries.recount(asked, by=by) if recount else counts
-
-    counts, again = _ask(who, ask)
-    rows = list(counts.rows)
-    if form is Format.CSV:
-        write_csv(rows)
-    else:
-        print_rows(rows, form=form, columns=_count_headings(by))
-    if recount:
-        same = rows == list(again.rows)
-        err.print(
-            say("Đếm lại: khớp.", "Recount: the same.")
-            if same
-            else say("Đếm lại: KHÔNG khớp.", "Recount: NOT the same.")
-        )
-        sys.exit(0 if same else 1)
-
-
-def _count_headings(by: By) -> dict[str, str]:
-    named = {
-        By.ORGAN: {"organ": say("Mã", "Code"), "organ_name": say("Đơn vị", "Organ")},
-        By.PAIR: {"from": say("Gửi", "From"), "to": say("Nhận", "To")},
-        By.TYPE: {"type": say("Loại", "Type")},
-    }.get(by, {by.value: say("Kỳ", "Period")})
-    return {
-        **named,
-        "sent": say("Gửi", "Sent"),
-        "pending_start": say("Tồn đầu", "Pending before"),
-        "addressed": say("Chuyển đến", "Addressed"),
-        "received": say("Đã nhận", "Received"),
-        "registered": say("Tiếp nhận", "Registered"),
-        "returned": say("Trả lại", "Returned"),
-        "withdrawn": say("Đã rút", "Withdrawn"),
-        "failed": say("Lỗi", "Failed"),
-        "pending": say("Chưa nhận", "Pending"),
-        "refused": say("Từ chối", "Refused"),
-    }
-
-
 # --- trouble ------------------------------------------------------------------------------------------------------
 
 
-def failed(who: _AS = None, as_json: _JSON = False) -> None:
-    rows: list[Any] = list(_ask(who, lambda _, queries: queries.failed_groups()))
+def failed(who: AS = None, as_json: JSON = False) -> None:
+    rows: list[Any] = list(ask(who, lambda _, queries: queries.failed_groups()))
     if as_json:
         print_json(rows)
         return
@@ -330,9 +279,9 @@ def replay_plan(
     station: Annotated[str | None, typer.Option("--station", metavar="ID", help=say("Chỉ điểm kết nối này.", "Only this station."))] = None,
     document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục.", "The axis's id of a document."))] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem trước.", "Only preview."))] = False,
-    who: _AS = None,
+    who: AS = None,
     reason: _REASON = "",
-    as_json: _JSON = False,
+    as_json: JSON = False,
 ) -> None:  # fmt: skip
     kind, _, code = (group or "").partition(":")
     asked = ReplayFilter(
@@ -342,15 +291,16 @@ def replay_plan(
         document=document,
     )
 
-    async def ask(axis: Axis, queries: Queries) -> tuple[str | None, Sequence[Any]]:
+    async def question(axis: Axis, queries: Queries) -> tuple[str | None, Sequence[Any]]:
         rows = await queries.replay_candidates(asked)
         if dry_run or not rows:
             return None, rows
+        await queries.require(Right.CHANGE)
         by = Actor(person=who or getpass.getuser(), reason=reason or None)
         plan = await axis.replayer.plan([(str(one["kind"]), str(one["id"])) for one in rows], by=by)
         return plan, rows
 
-    plan, rows = _ask(who, ask)
+    plan, rows = ask(who, question)
     hopeless = [one for one in rows if one.get("would_fail")]
     if as_json:
         print_json({"plan": plan, "total": len(rows), "would_fail": len(hopeless), "items": list(rows)})
@@ -386,8 +336,8 @@ def replay_plan(
     sys.exit(0 if rows else 1)
 
 
-def replay_list(who: _AS = None, as_json: _JSON = False) -> None:
-    rows = list(_ask(who, lambda _, queries: queries.plans()))
+def replay_list(who: AS = None, as_json: JSON = False) -> None:
+    rows = list(ask(who, lambda _, queries: queries.plans()))
     print_rows(
         rows,
         form=Format.JSON if as_json else Format.TABLE,
@@ -403,8 +353,8 @@ def replay_list(who: _AS = None, as_json: _JSON = False) -> None:
     )
 
 
-def replay_show(plan: Annotated[str, typer.Argument(metavar="ID", show_default=False)], who: _AS = None, as_json: _JSON = False) -> None:  # fmt: skip
-    found: Any = _ask(who, lambda _, queries: queries.plan(plan))
+def replay_show(plan: Annotated[str, typer.Argument(metavar="ID", show_default=False)], who: AS = None, as_json: JSON = False) -> None:  # fmt: skip
+    found: Any = ask(who, lambda _, queries: queries.plan(plan))
     if as_json:
         print_json(found)
         return
@@ -420,11 +370,12 @@ def replay_show(plan: Annotated[str, typer.Argument(metavar="ID", show_default=F
 
 def replay_run(
     plan: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
-    who: _AS = None,
+    who: AS = None,
     reason: _REASON = "",
-    as_json: _JSON = False,
+    as_json: JSON = False,
 ) -> None:
-    async def ask(axis: Axis, queries: Queries) -> Any:
+    async def question(axis: Axis, queries: Queries) -> Any:
+        await queries.require(Right.CHANGE)
         total = int(str((await queries.plan(plan))["total"]))
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                       console=err, disable=not err.is_terminal) as progress:  # fmt: skip
@@ -435,7 +386,7 @@ def replay_run(
                 progress=lambda tally: progress.update(task, completed=tally.done),
             )
 
-    tally = _ask(who, ask)
+    tally = ask(who, question)
     if as_json:
         print_json({"plan": plan, "done": tally.done, "failed_again": tally.failed_again})
     else:
@@ -447,11 +398,16 @@ def replay_run(
 def _change_to(state: str) -> Callable[..., None]:
     def change(
         plan: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
-        who: _AS = None,
+        who: AS = None,
         reason: _REASON = "",
     ) -> None:
         by = Actor(person=who or getpass.getuser(), reason=reason or None)
-        _ask(who, lambda axis, _: axis.replayer.change(plan, state, by=by))
+
+        async def question(axis: Axis, queries: Queries) -> None:
+            await queries.require(Right.CHANGE)
+            await axis.replayer.change(plan, state, by=by)
+
+        ask(who, question)
 
     return change
 
@@ -459,7 +415,7 @@ def _change_to(state: str) -> Callable[..., None]:
 # --- integrity ----------------------------------------------------------------------------------------------------
 
 
-def ledger_check(as_json: _JSON = False) -> None:
+def ledger_check(as_json: JSON = False) -> None:
     async def run() -> Any:
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                       console=err, disable=as_json or not err.is_terminal) as progress:  # fmt: skip
@@ -489,7 +445,7 @@ def ledger_check(as_json: _JSON = False) -> None:
     sys.exit(0 if result.ok else 1)
 
 
-def ledger_tables(as_json: _JSON = False) -> None:
+def ledger_tables(as_json: JSON = False) -> None:
     rows = [
         {"table": table, "column": column, "class": kind, "reason": why}
         for table, column, kind, why in declared()
@@ -509,14 +465,6 @@ def ledger_tables(as_json: _JSON = False) -> None:
 # --- the machinery ------------------------------------------------------------------------------------------------
 
 
-def _ask(who: str | None, ask: Callable[[Axis, Queries], Awaitable[_T]]) -> _T:
-    async def run() -> _T:
-        async with open_axis(settings()) as axis:
-            return await ask(axis, axis.queries(viewer=who or getpass.getuser()))
-
-    return asyncio.run(run())
-
-
 def _reason_named(code: str | None) -> ReasonCode | None:
     if code is None:
         return None
@@ -531,23 +479,3 @@ def _kind_named(kind: str) -> TroubleKind:
         return TroubleKind(kind)
     except ValueError as problem:
         raise InvalidQuestion(f"{kind!r}: one of {', '.join(TroubleKind)} expected") from problem
-
-
-def _begin(text: str | None) -> datetime | None:
-    return _moment(text) if text else None
-
-
-def _end(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    at = _moment(text)
-    # A day is meant with all its hours.
-    return at + timedelta(days=1) if len(text) == len("2026-11-24") else at
-
-
-def _moment(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as problem:
-        raise InvalidQuestion(f"{text!r} is no day; write it like 2026-11-24") from problem
-    return at if at.tzinfo is not None else at.replace(tzinfo=VIETNAM)

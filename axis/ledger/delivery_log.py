@@ -71,6 +71,7 @@ COLUMNS = (
     "value",
     "signatory",
     "signer",
+    "late",
     "from",
     "from_name",
     "to",
@@ -118,6 +119,8 @@ class LogFilter:
     """`15/QĐ-TTg`, or the number alone."""
     signer: str = ""
     """Words of the name that signed in the header, or of the certificate's subject."""
+    late: bool | None = None
+    """Sent behind the time limit of QĐ28 Art. 6.2, or in time; where nobody can tell, neither."""
     document: str = ""
     """The axis's id of a document or submission, or the sender's DocumentId."""
     business_type: BusinessType | None = None
@@ -139,7 +142,9 @@ class LogFilter:
             value: Any = getattr(self, one.name)
             if value is None or value in ("", frozenset()):
                 continue
-            if isinstance(value, datetime):
+            if isinstance(value, bool):
+                found[one.name] = value
+            elif isinstance(value, datetime):
                 found[one.name] = iso(value)
             elif isinstance(value, frozenset):
                 found[one.name] = sorted(state.value for state in value)
@@ -287,6 +292,7 @@ def _line(row: Row[*tuple[Any, ...]]) -> _Line:
         "value": row.value,
         "signatory": row.signatory or None,
         "signer": row.signer,
+        "late": row.late,
         "to": row.to_code,
         "to_name": row.to_name,
         "to_station": row.to_station,
@@ -326,6 +332,7 @@ _DELIVERIES = select(
     t.document.c.value,
     t.document.c.signatory,
     t.document.c.signer,
+    t.document.c.late,
     t.document.c.sender,
     t.document.c.from_code,
     t.document.c.station_id,
@@ -428,6 +435,8 @@ class _Writer:
             yield document.c.business_type == int(asked.business_type)
         if asked.urgency is not None:
             yield document.c.urgency == int(asked.urgency)
+        if asked.late is not None:
+            yield document.c.late.is_(asked.late)
         for wanted, listed, column in (
             (words(asked.subject), t.document_words, document.c.search_text),
             (words(asked.signer), t.signer_words, document.c.signer_text),
@@ -465,8 +474,8 @@ class _Writer:
             yield _has_code(table.c.code_text, asked.number)
         if asked.business_type is not None:
             yield table.c.business_type == int(asked.business_type)
-        if asked.urgency is not None or asked.signer:
-            # What was not accepted was not routed, so nobody decided how urgent it is or looked who signed.
+        if asked.urgency is not None or asked.signer or asked.late is not None:
+            # What was not accepted was not routed: nobody decided how urgent or late it is, or looked who signed.
             yield literal(False)
         wanted = words(asked.subject)
         if wanted:
