@@ -217,6 +217,22 @@ class Queries:
         await self._record("acts", asked.said(), rows=len(shown))
         return Page(rows=[_act(row.idx, event) for row, event in shown], after=end)
 
+    async def export_acts(self, asked: ActFilter) -> AsyncIterator[dict[str, JSON]]:
+        """
+        Every such act, newest first; page by page, so in constant memory.
+
+        Raises:
+            NotAllowed: see `acts`.
+        """
+        after: str | None = None
+        while True:
+            page = await self.acts(asked, after=after, limit=MOST_ROWS)
+            for row in page.rows:
+                yield row
+            after = page.after
+            if after is None:
+                return
+
     # --- counts ---------------------------------------------------------------------------------------------------
 
     async def count(self, asked: CountFilter, *, by: By) -> Counts:
@@ -345,5 +361,19 @@ def _act(index: int | None, event: Event) -> dict[str, JSON]:
         "kind": event.kind.value,
         "person": event.by.person,
         "reason": event.by.reason,
+        "before": _side(event, "before"),
+        "after": _side(event, "after"),
         "facts": dict(event.facts),
     }
+
+
+def _side(event: Event, side: str) -> JSON:
+    """What was there before, or after: of one thing, or of each of several."""
+    facts: Any = event.facts
+    if side in facts:
+        found: JSON = facts[side]
+        return found
+    changes = facts.get("changes")
+    if isinstance(changes, list):
+        return [change.get(side) for change in changes if isinstance(change, dict)]
+    return None
