@@ -40,10 +40,12 @@ from axis.flow.bury import Gravedigger
 from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
 from axis.flow.hold import HoldKeeper, HoldPace
+from axis.flow.judges import AttachmentJudge
 from axis.flow.pipeline import Pipeline
 from axis.flow.receive import World
 from axis.flow.replay import Replayer
 from axis.flow.seal import Seal
+from axis.flow.value import Valuer, remove_leftovers
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
 from axis.ledger.directory import SQLDirectories
@@ -60,10 +62,12 @@ from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
 from axis.ledger.tables import event, pending_leaf
 from axis.ledger.uploads import Spool, SQLUploads
+from axis.ledger.valuations import SQLValuations
 from axis.settings import Settings
 from signing.certificates import TrustStore
 from signing.errors import MaterialError, SigningError
 from signing.note import SigningKey, create_key_file, load_key_file
+from signing.pdf import PdfLimits
 from signing.receipts import BatchReceiptSigner, TrustedKeys
 from signing.skeleton import Limits
 
@@ -265,6 +269,7 @@ class Axis:
         await self.spool.expire(before=now - timedelta(hours=24))
         await self.uploads.forget(before=now - timedelta(hours=24))
         await self.blobs.sweep(before=now - timedelta(hours=1))
+        await remove_leftovers(self.settings.blobs, before=now - timedelta(hours=1))
 
     async def announce_keys(self) -> None:
         """

@@ -236,6 +236,15 @@ class Settings:
     window: int = _setting(_G.LIMITS, whole(1, 100_000), "1000",
         "Số gói chuyển chưa xác nhận nhiều nhất trong hàng đợi của một điểm kết nối.",
         "Most consignments not yet acknowledged in one station's queues.")
+    judges: int = _setting(_G.LIMITS, whole(0, 64), "2",
+        "Số tiến trình xét chữ ký trong tệp đính kèm, ở mỗi tiến trình của Trục; 0: không xét ở đây.",
+        "Processes that judge signatures inside attachments, for each hub; 0: none are judged here.")
+    judge_seconds: int = _setting(_G.LIMITS, whole(1, 300), "20",
+        "Thời gian xét một tệp đính kèm lâu nhất, tính bằng giây.",
+        "Longest time to judge one attachment, in seconds.")
+    judge_megabytes: int = _setting(_G.LIMITS, whole(64, 16_384), "512",
+        "Bộ nhớ nhiều nhất để xét một tệp đính kèm, tính bằng MiB.",
+        "Most memory to judge one attachment with, in MiB.")
     hold_hours: int = _setting(_G.LIMITS, whole(1, 168), "24",
         "Thời gian chờ xác minh lâu nhất, tính bằng giờ.", "Longest hold, in hours.")
 

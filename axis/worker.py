@@ -59,6 +59,7 @@ async def up(
                 axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
                 axis.holds.run(stop),
                 axis.pull_keeper(everybody_pulls=True).run(stop),
+                axis.valuer().run(stop),
                 _tidy(axis, stop),
                 _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
             ):
@@ -83,6 +84,7 @@ async def hub(
             axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
             axis.holds.run(stop),
             axis.pull_keeper(everybody_pulls=False).run(stop),
+            axis.valuer().run(stop),
             _tidy(axis, stop),
             broker.consumer.run(stop),
             broker.dispatcher.run(stop),

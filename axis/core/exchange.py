@@ -233,6 +233,8 @@ class Whereabouts:
     document_id: str
     state: SubmissionState
     deliveries: tuple[DeliveryLine, ...]
+    value: LegalValue | None = None
+    """What the signatures inside the attachments make of it; None while it is held."""
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -349,6 +351,7 @@ def whereabouts_json(where: Whereabouts) -> dict[str, JSON]:
         "document": where.document,
         "document_id": where.document_id,
         "state": where.state.value,
+        "value": where.value.value if where.value else None,
         "deliveries": [_line_json(line) for line in where.deliveries],
     }
 
@@ -579,6 +582,7 @@ def read_whereabouts(value: Mapping[str, Any]) -> Whereabouts:
             document=DocumentKey(_text(value, "document")),
             document_id=_text(value, "document_id"),
             state=SubmissionState(_text(value, "state")),
+            value=LegalValue(_text(value, "value")) if value.get("value") else None,
             deliveries=tuple(_read_line(one) for one in _objects(value, "deliveries")),
         )
     except BadMessage:

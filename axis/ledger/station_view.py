@@ -101,6 +101,7 @@ class SQLStationView:
             document=root.id,
             document_id=root.document_id,
             state=SubmissionState.ACCEPTED,
+            value=root.value,
             deliveries=tuple(
                 DeliveryLine(
                     delivery=one.id,

@@ -183,6 +183,7 @@ class Whereabouts(_Shape):
     document: Id
     document_id: str
     state: SubmissionState
+    value: Annotated[LegalValue | None, Field(description="Null while it is held.")]
     deliveries: list[DeliveryLine]
 
 
