@@ -43,8 +43,11 @@ from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge
 from axis.flow.pipeline import Pipeline
 from axis.flow.receive import World
+from axis.flow.recheck import Rechecker
 from axis.flow.replay import Replayer
+from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
 from axis.flow.seal import Seal
+from axis.flow.stamp import Timekeeper
 from axis.flow.value import Valuer, remove_leftovers
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
@@ -55,19 +58,23 @@ from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
 from axis.ledger.people import person_named, read_people
 from axis.ledger.queries import Queries
+from axis.ledger.revocations import SQLRevocations
 from axis.ledger.scope import Viewer
 from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
 from axis.ledger.tables import event, pending_leaf
+from axis.ledger.timestamps import SQLTimestamps
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.ledger.valuations import SQLValuations
+from axis.outside import Outside
 from axis.settings import Settings
 from signing.certificates import TrustStore
 from signing.errors import MaterialError, SigningError
 from signing.note import SigningKey, create_key_file, load_key_file
 from signing.pdf import PdfLimits
+from signing.policy import CURRENT_POLICY, Policy
 from signing.receipts import BatchReceiptSigner, TrustedKeys
 from signing.skeleton import Limits
 
@@ -191,6 +198,11 @@ class Axis:
     gravedigger: Gravedigger
     replayer: Replayer
     seal: Seal
+    policy: Policy
+    trust: TrustFiles
+    revocations: Revocations
+    timestamps: SQLTimestamps
+    """Tokens over the log: `covering(index)` is what evidence of a record carries."""
 
     def sequencer(self, *, holder: str) -> Sequencer:
         """A sequencer under this name; the database lets only one of all of them append."""
@@ -304,6 +316,87 @@ class Axis:
                 ]
             )
 
+    async def announce_policy(self) -> None:
+        """
+        Record which signature policy is in force, when the ledger does not say so yet; its text is kept.
+
+        Raises:
+            ServiceUnavailable: not recorded for certain; recorded twice, it says the same twice.
+        """
+        text_of = self.policy.text.encode()
+        (digest,) = await self.blobs.put([text_of])
+        after: JSON = {"version": self.policy.version, "digest": digest}
+        newest = (
+            select(event.c.record)
+            .where(event.c.kind == EventKind.POLICY_CHANGED.value)
+            .order_by(event.c.at.desc(), event.c.id.desc())
+            .limit(1)
+        )
+        async with self.ledger.reading() as connection:
+            record = (await connection.execute(newest)).scalar()
+        before: JSON = read_record(bytes(record)).facts["after"] if record is not None else None
+        if before == after:
+            return
+        at = self.clock.now()
+        async with self.ledger.transaction() as tx:
+            await tx.append(
+                [
+                    Event(
+                        id=EventId(self.ids.new(at)),
+                        kind=EventKind.POLICY_CHANGED,
+                        at=at,
+                        by=Actor(axis="start"),
+                        facts={"before": before, "after": after},
+                    )
+                ]
+            )
+
+    def revocation_keeper(self, *, pace: RevocationPace | None = None) -> RevocationKeeper:
+        """Keeps lists and responses fresh, and tells of documents what they change."""
+        shelf = SQLRevocations(self.ledger)
+        return RevocationKeeper(
+            revocations=self.revocations,
+            shelf=shelf,
+            blobs=self.blobs,
+            fetcher=Outside(),
+            concerned=Rechecker(
+                ledger=self.ledger, blobs=self.blobs, shelf=shelf, clock=self.clock, ids=self.ids
+            ),
+            world=self.pipeline.world,
+            clock=self.clock,
+            ids=self.ids,
+            pace=pace,
+        )
+
+    def timekeeper(self, *, turn_seconds: float = 1.0) -> Timekeeper | None:
+        """
+        Asks for timestamps of the log; None where no authority is configured.
+
+        Raises:
+            SettingsError: the roots of the authority cannot be read.
+        """
+        settings = self.settings
+        if settings.tsa_url is None:
+            return None
+        try:
+            trust = TrustStore.from_files(*(settings.tsa_trust or settings.trust))
+        except SigningError as problem:
+            raise SettingsError((f"AXIS_TSA_TRUST: {problem}",)) from problem
+        return Timekeeper(
+            url=settings.tsa_url.reveal(),
+            trust=trust,
+            every=timedelta(seconds=settings.tsa_seconds),
+            checkpoints=self.timestamps,
+            authority=Outside(),
+            ledger=self.ledger,
+            blobs=self.blobs,
+            clock=self.clock,
+            ids=self.ids,
+            policy=self.policy,
+            revocation=self.revocations.index if self.revocations.sources.are_configured else None,
+            turn_seconds=turn_seconds,
+        )
+
     async def unnumbered(self) -> int:
         """How many events wait for the sequencer."""
         query = select(func.count()).select_from(pending_leaf)
@@ -379,10 +472,25 @@ def _wire(
     seal = Seal(BatchReceiptSigner(keys.receipts))
     bells = Bells()
     trust = TrustFiles(settings.trust)
+    policy = _policy(settings)
     limits = Limits(message_bytes=settings.max_message_bytes)
+    revocations = Revocations(
+        sources=_sources(settings),
+        shelf=SQLRevocations(ledger),
+        blobs=blobs,
+        clock=clock,
+        trust=trust.current,
+        policy=policy,
+    )
 
     async def world() -> World:
-        return World(directory=await directories.current(), trust=trust.current(), limits=limits)
+        return World(
+            directory=await directories.current(),
+            trust=trust.current(),
+            policy=policy,
+            revocation=await revocations.current(),
+            limits=limits,
+        )
 
     pipeline = Pipeline(
         ledger=ledger,
@@ -450,6 +558,27 @@ def _wire(
             bells=bells,
         ),
         seal=seal,
+        policy=policy,
+        trust=trust,
+        revocations=revocations,
+        timestamps=SQLTimestamps(ledger, blobs),
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    if settings.policy is None:
+        return CURRENT_POLICY
+    try:
+        return Policy.from_file(settings.policy)
+    except MaterialError as problem:
+        raise SettingsError((f"AXIS_POLICY: {problem}",)) from problem
+
+
+def _sources(settings: Settings) -> Sources:
+    return Sources(
+        files=settings.crl_files,
+        lists=tuple(one.reveal() for one in settings.crl_urls),
+        responders=tuple(one.reveal() for one in settings.ocsp_urls),
     )
 
 

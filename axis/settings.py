@@ -213,6 +213,25 @@ class Settings:
     attachment_trust: tuple[Path, ...] = _setting(_G.TRUST, FILES, "",
         "Các tệp chứng thư gốc (PEM) mà chữ ký trong tệp đính kèm phải dẫn tới. Để trống: như AXIS_TRUST.",
         "Files of roots (PEM) that signatures inside attachments must lead to. Empty: as AXIS_TRUST.")
+    policy: Path | None = _setting(_G.TRUST, FILE, None,
+        "Tệp chính sách chữ ký (TOML): thuật toán, thời hạn của danh sách thu hồi; không đặt: chính sách kèm phiên bản này.",
+        "Signature policy (TOML): algorithms, how fresh revocation must be; not set: the one of this version.")
+    crl_files: tuple[Path, ...] = _setting(_G.TRUST, FILES, "",
+        "Tệp danh sách thu hồi (CRL, PEM hoặc DER), được đọc lại khi thay đổi. Cùng với hai cài đặt sau để trống: không kiểm tra thu hồi, và mọi kết quả xác minh ghi rõ như vậy.",
+        "Files of revocation lists (PEM or DER), read again when they change. This and the next two empty: revocation is not checked, and every verdict says so.")
+    crl_urls: tuple[SecretURL, ...] = _setting(_G.TRUST, urls("http", "https"), "",
+        "Địa chỉ danh sách thu hồi (CRL), tải ngầm; Trục không bao giờ hỏi địa chỉ nào khác.",
+        "Addresses of revocation lists, fetched in the background; the axis never asks any other.", secret=True)
+    ocsp_urls: tuple[SecretURL, ...] = _setting(_G.TRUST, urls("http", "https"), "",
+        "Địa chỉ dịch vụ OCSP, hỏi ngầm.", "Addresses of OCSP responders, asked in the background.", secret=True)
+    tsa_url: SecretURL | None = _setting(_G.TRUST, url("http", "https"), None,
+        "Địa chỉ dịch vụ dấu thời gian (RFC 3161) cho điểm kiểm tra của nhật ký; không đặt: không có dấu thời gian.",
+        "Timestamp authority (RFC 3161) for the log's checkpoints; not set: they get no timestamps.", secret=True)
+    tsa_trust: tuple[Path, ...] = _setting(_G.TRUST, FILES, "",
+        "Chứng thư gốc (PEM) của dịch vụ dấu thời gian; để trống: như AXIS_TRUST.",
+        "Roots (PEM) of the timestamp authority; empty: those of AXIS_TRUST.")
+    tsa_seconds: int = _setting(_G.TRUST, whole(1, 86_400), "60",
+        "Khoảng cách giữa hai dấu thời gian, tính bằng giây.", "Seconds between two timestamps.")
     log_name: str = _setting(_G.TRUST, ORIGIN, "axis.local/log",
         "Tên (origin) của nhật ký, ghi trong mọi giấy xác nhận; không đổi sau khi đã chạy.",
         "Name (origin) of the log, in every receipt; not to be changed once the axis has run.")

@@ -59,6 +59,8 @@ async def up(
                 axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
                 axis.holds.run(stop),
                 axis.pull_keeper(everybody_pulls=True).run(stop),
+                axis.revocation_keeper().run(stop),
+                _stamp(axis, stop),
                 axis.valuer().run(stop),
                 _tidy(axis, stop),
                 _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
@@ -84,6 +86,8 @@ async def hub(
             axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
             axis.holds.run(stop),
             axis.pull_keeper(everybody_pulls=False).run(stop),
+            axis.revocation_keeper().run(stop),
+            _stamp(axis, stop),
             axis.valuer().run(stop),
             _tidy(axis, stop),
             broker.consumer.run(stop),
@@ -147,13 +151,21 @@ def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
     )
 
 
+async def _stamp(axis: Axis, stop: asyncio.Event) -> None:
+    """Ask for timestamps of the log, where an authority is configured."""
+    timekeeper = axis.timekeeper()
+    if timekeeper is not None:
+        await timekeeper.run(stop)
+
+
 async def _tidy(axis: Axis, stop: asyncio.Event) -> None:
-    """Announce the keys, then remove what was begun and left, every ten minutes."""
+    """Announce keys and policy, then remove what was begun and left, every ten minutes."""
     has_announced = False
     while not stop.is_set():
         try:
             if not has_announced:
                 await axis.announce_keys()
+                await axis.announce_policy()
                 has_announced = True
             await axis.tidy()
         except ServiceUnavailable as trouble:

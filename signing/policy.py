@@ -24,6 +24,8 @@ class Policy:
     """One version of the policy. Two policies with the same version are the same policy."""
 
     version: str
+    text: str
+    """What the file says, as it was read: what evidence keeps."""
     signature_methods: MappingProxyType[str, date]
     digest_methods: MappingProxyType[str, date]
     rsa_bits_min: int
@@ -77,7 +79,7 @@ class Policy:
                 does not implement.
         """
         try:
-            return cls._from_document(tomllib.loads(text))
+            return cls._from_document(tomllib.loads(text), text=text)
         except tomllib.TOMLDecodeError as error:
             raise MaterialError("policy.syntax", str(error)) from error
         except KeyError as error:
@@ -86,11 +88,12 @@ class Policy:
             raise MaterialError("policy.value", str(error)) from error
 
     @classmethod
-    def _from_document(cls, document: dict[str, Any]) -> Self:
+    def _from_document(cls, document: dict[str, Any], *, text: str) -> Self:
         keys, certificates = document["keys"], document["certificates"]
         revocation, tiers = document["revocation"], document["tiers"]
         return cls(
             version=str(document["version"]),
+            text=text,
             signature_methods=_algorithms(document["signature_methods"], known=frozenset(SIGNATURE_METHODS)),
             digest_methods=_algorithms(document["digest_methods"], known=frozenset(DIGEST_METHODS)),
             # Floors that no file can lower: rule 15.

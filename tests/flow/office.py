@@ -26,6 +26,7 @@ from axis.flow.hold import HoldKeeper
 from axis.flow.pipeline import Pipeline
 from axis.flow.receive import World
 from axis.flow.replay import Replayer
+from axis.flow.revocation import Revocations
 from axis.flow.seal import Seal
 from axis.ledger import tables as t
 from axis.ledger.blobs import FileBlobs
@@ -53,12 +54,14 @@ class Country:
 
     directory: Directory = field(default_factory=directory)
     trust: TrustStore | None = field(default_factory=trust)
+    revocations: Revocations | None = None
 
     async def current(self) -> Directory:
         return self.directory
 
     async def world(self) -> World:
-        return World(directory=self.directory, trust=self.trust, limits=Limits())
+        source = await self.revocations.current() if self.revocations is not None else None
+        return World(directory=self.directory, trust=self.trust, revocation=source, limits=Limits())
 
 
 @dataclass
