@@ -46,6 +46,7 @@ from axis.flow.receive import World
 from axis.flow.recheck import Rechecker
 from axis.flow.replay import Replayer
 from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
+from axis.flow.quota import Meter, Quota
 from axis.flow.seal import Seal
 from axis.flow.stamp import Timekeeper
 from axis.flow.value import Valuer, remove_leftovers
@@ -579,7 +580,13 @@ def _sources(settings: Settings) -> Sources:
         files=settings.crl_files,
         lists=tuple(one.reveal() for one in settings.crl_urls),
         responders=tuple(one.reveal() for one in settings.ocsp_urls),
+    quota = Quota(
+        messages=settings.quota_messages,
+        octets=settings.quota_bytes,
+        period=timedelta(seconds=settings.quota_seconds),
     )
+    )
+        meter=Meter(quota),
 
 
 def broker_address(settings: Settings) -> BrokerAddress:

@@ -36,6 +36,7 @@ from axis.core.model import (
     DocumentKey,
     EventId,
     StationId,
+    Lane,
     StationState,
     SubmissionId,
 )
@@ -115,7 +116,11 @@ class Desk:
         self._bells = bells
         self._limits = limits or DeskLimits()
         self._admissions: Together[InboundMessage, Answer] = Together(
-            self._admit, most=self._limits.admissions, parallel=self._limits.admissions_at_once
+            self._admit,
+            most=self._limits.admissions,
+            parallel=self._limits.admissions_at_once,
+            # Urgent ones first, then one of each station after the other: a flood waits for itself.
+            turn_of=lambda message: (0 if message.lane is Lane.URGENT else 1, message.station),
         )
         self._statements: Together[Statement, None] = Together(
             self._acknowledge, most=self._limits.statements

@@ -35,7 +35,7 @@ class Refusal:
     causes: tuple[Cause, ...]
     known: Known = Known()
     keep_bytes: bool = True
-    """Whether the received bytes may be kept for a while; false for a secrecy hit (LR-02)."""
+    """Whether the received bytes may be kept for a while; false for a secrecy hit (LR-02), and for what was not read."""
     verdict: Verdict | None = None
     """What step 4 found, when it came to that."""
 

@@ -17,6 +17,7 @@ recorded for certain and the transport must offer the same messages again.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from typing import Protocol
 import structlog
 
 from axis.core.calendar import Calendar
+from axis.core.errors import ServiceUnavailable
 from axis.core.exchange import Answer
 from axis.core.model import Digest, StationId, SubmissionId
 from axis.core.ports import Blobs, Clock, Ids, InboundMessage, Ledger, ReceiptSigner
@@ -34,6 +36,7 @@ from axis.flow.bells import Bells
 from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.parse import parse
+from axis.flow.quota import Meter
 from axis.flow.receive import Inbound, World, receive
 from axis.flow.record import Judged, inbound_of, record
 from axis.flow.route import route
@@ -82,6 +85,8 @@ class Pipeline:
     world: Callable[[], Awaitable[World]]
     calendar: Calendar = SHIPPED_CALENDAR
     """What is late and what is due."""
+    meter: Meter | None = None
+    """How much each station hands in; None: nobody counts."""
 
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
         """
@@ -92,7 +97,11 @@ class Pipeline:
         """
         world = await self.world()
         judged = [await self._judge(message, world) for message in messages]
-        return await self.settle(judged)
+        try:
+            return await self.settle(judged)
+        except ServiceUnavailable:
+            self._give_back(judged)
+            raise
 
     async def settle(self, judged: Sequence[Judged]) -> Sequence[Answer]:
         """Steps 6 and 7 for messages that have been judged: payloads first, then the one transaction."""
@@ -125,7 +134,26 @@ class Pipeline:
         inbound, cause = await asyncio.to_thread(step_1) if is_large else step_1()  # 1
         if cause is not None:
             return Refusal(inbound=inbound, causes=(cause,))
+        cause = self._over_quota(inbound)
+        if cause is not None:
+            return Refusal(inbound=inbound, causes=(cause,), keep_bytes=False)
         return await self._judge_inbound(inbound, world)
+
+    def _over_quota(self, inbound: Inbound) -> Cause | None:
+        if self.meter is None or inbound.station is None:
+            return None
+        wait = self.meter.take(inbound.station, octets=inbound.size, at=inbound.received_at)
+        if wait is None:
+            return None
+        seconds = math.ceil(wait.total_seconds())
+        detail = Detail(path="$", vi=f"Gửi lại sau {seconds} giây", en=f"Send again in {seconds} s")
+        return Cause(code=ReasonCode.RECEIVE_QUOTA, details=(detail,))
+
+    def _give_back(self, judged: Sequence[Judged]) -> None:
+        for one in judged:
+            inbound = inbound_of(one)
+            if self.meter is not None and inbound.station is not None and not _is_over_quota(one):
+                self.meter.give_back(inbound.station, octets=inbound.size)
 
     async def _judge_inbound(self, inbound: Inbound, world: World) -> Judged:
         try:
@@ -144,17 +172,21 @@ class Pipeline:
         return self.blobs.path(digest) if await self.blobs.size(digest) is not None else None
 
     async def _keep_payloads(self, judged: Sequence[Judged]) -> None:
-        """What is accepted, held or refused is stored before the transaction says so; a secrecy hit never is."""
+        """What is judged is stored before the transaction says so; a secrecy hit never is, nor what was not read."""
         kept: dict[Digest, bytes | Path] = {}
         for one in judged:
             inbound = inbound_of(one)
-            is_secret = isinstance(one, Refusal) and not one.keep_bytes
-            if is_secret:
-                if isinstance(inbound.payload, Path):
+            if isinstance(one, Refusal) and not one.keep_bytes:
+                # What was uploaded and not looked at stays: it may be submitted again.
+                if isinstance(inbound.payload, Path) and not _is_over_quota(one):
                     await self.blobs.remove([inbound.digest])
             elif inbound.size and not inbound.after_hold:
                 kept[inbound.digest] = inbound.payload
         await self.blobs.put(list(kept.values()))
+
+
+def _is_over_quota(one: Judged) -> bool:
+    return isinstance(one, Refusal) and one.causes[0].code is ReasonCode.RECEIVE_QUOTA
 
 
 def _named_digest(body: bytes | Path) -> Digest | None:
