@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from adapters.document import Document
@@ -108,7 +109,12 @@ def demonstrate(plan: Plan, *, as_json: bool) -> int:
 
 
 def _settings(plan: Plan, home: Path) -> Settings:
-    environ = {"AXIS_HOME": str(home), "AXIS_HTTP_PORT": "0", "AXIS_TRUST": str(home / "trust.pem")}
+    environ = {
+        "AXIS_HOME": str(home),
+        "AXIS_HTTP_PORT": "0",
+        "AXIS_TRUST": str(home / "trust.pem"),
+        "AXIS_CRL_FILES": str(home / "crl.pem"),
+    }
     if plan.database_url is not None:
         environ |= _given("AXIS_DATABASE_PASSWORD", "AXIS_DATABASE_PASSWORD_FILE")
         environ["AXIS_DATABASE_URL"] = plan.database_url
@@ -118,8 +124,9 @@ def _settings(plan: Plan, home: Path) -> Settings:
         )
         environ["AXIS_BROKER_URL"] = plan.broker_url
         environ["AXIS_BROKER_MANAGEMENT_URL"] = plan.management_url or _management_of(plan.broker_url)
-    # The roots are put there in the middle of the demonstration: a file that is named must exist.
+    # Roots and lists are put there in the middle of the demonstration: a file that is named must exist.
     (home / "trust.pem").touch()
+    (home / "crl.pem").touch()
     return read_settings(environ)
 
 
@@ -176,6 +183,8 @@ class _Cast:
     below_hanoi: tuple[Agency, ...]
     pens: dict[str, Pen]
     old_pen: Pen
+    revoked_pen: Pen
+    """Of a certificate that its authority has revoked."""
     credentials: dict[str, Credential]
     trust_pem: bytes
 
@@ -219,12 +228,15 @@ async def _cast(plan: Plan, axis: Axis, settings: Settings, progress: _Steps) ->
     expired = pki.issue(
         senders[0].name, not_before=now - timedelta(days=20), not_after=now - timedelta(days=2)
     )
+    revoked = pki.issue(f"{senders[0].name} (thu hồi)")
+    (settings.home / "crl.pem").write_bytes(_lists(pki, revoked, now))
     agencies = tuple(_agency(row) for row in [*senders, *[row for row in chosen if row not in senders]])
     return _Cast(
         agencies=agencies,
         below_hanoi=tuple(_agency(row) for row in below),
         pens=pens,
         old_pen=_pen(expired),
+        revoked_pen=_pen(revoked),
         credentials={_agency(row).code: credentials[row.code] for row in chosen},
         trust_pem=pki.trust_pem,
     )
@@ -237,6 +249,18 @@ def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued]]
         shelf=KeyShelf(distinct=len(names) + 2),
     )
     return pki, {name: pki.issue(name) for name in names}
+
+
+def _lists(pki: PKI, revoked: Issued, now: datetime) -> bytes:
+    """The revocation lists of both authorities: one certificate was revoked yesterday."""
+    issued_at, next_update = now - timedelta(hours=1), now + timedelta(days=7)
+    issuing = pki.revocation_list(
+        issued_at=issued_at,
+        next_update=next_update,
+        revoked=[(revoked.certificate, now - timedelta(days=1))],
+    )
+    root = pki.revocation_list(issued_at=issued_at, next_update=next_update, by=pki.root)
+    return b"".join(one.public_bytes(Encoding.PEM) for one in (issuing, root))
 
 
 def _pen(issued: Issued) -> Pen:
@@ -357,6 +381,13 @@ class _Play:
 
     # --- sending --------------------------------------------------------------------------------------------------
 
+    async def _until_lists_are_taken(self) -> None:
+        """Until the axis has read the revocation lists nobody can tell, and everything would be held."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not self.axis.revocations.index.lists:
+                await asyncio.sleep(0.05)
+                await self.axis.revocations.current()
+
     async def _submit(self, agency: Agency, body: bytes, *, expected: SubmissionState | None) -> Answer:
         answer = await self._stations[agency.code].submit(body)
         if expected is not None and answer.state is not expected:
@@ -373,6 +404,7 @@ class _Play:
     async def _send_before_there_are_roots(self) -> Answer:
         """Nobody can tell yet: recorded as held, and the sender is told so."""
         self._steps.say(say("Chờ xác minh", "On hold"))
+        await self._until_lists_are_taken()
         sender, receiver = self.cast.senders[1], self.cast.agencies[2]
         now = self.axis.clock.now()
         edoc = letter(1, sender=sender, receivers=[receiver], at=now)
@@ -446,6 +478,13 @@ class _Play:
             at=now,
         ):
             await self._refused(hanoi, bad.body, reason=bad.reason)
+        await self._refused(
+            hanoi,
+            package(
+                letter(1_999, sender=hanoi, receivers=[receiver], at=now), pen=self.cast.revoked_pen, at=now
+            ),
+            reason=ReasonCode.VERIFY_CERTIFICATE,
+        )
         first = letter(2_000, sender=sender, receivers=[receiver], at=now)
         body = package(first, pen=pens[sender.code], at=now)
         wrong = replace(first, receivers=(*first.receivers, letter(1, sender=sender, receivers=[NOWHERE], at=now).receivers[0]))  # fmt: skip
