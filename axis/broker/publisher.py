@@ -76,6 +76,8 @@ class _Lane:
     channel: aiormq.Channel
     waiting: int = 0
     replaced: bool = False
+    broken_off: bool = False
+    """Somebody waited in vain on it: nobody else on it has waited for a queue of its own."""
     answered_at: float = 0
     """When the broker last answered anything on it."""
 
@@ -224,7 +226,10 @@ class BrokerPublisher:
             road.drop(lane)
             raise ServiceUnavailable(SERVICE, "the connection broke") from error
         except TimeoutError as error:
-            # The first to wait in vain: whoever is behind it has lost its channel before its own time is up.
+            if lane.broken_off:
+                # Behind the first on the same channel; on a busy machine both times are up in the same moment.
+                raise ServiceUnavailable(SERVICE, "no confirm in time") from error
+            # The first to wait in vain: the broker answers in order, so it is this queue that holds up the others.
             self._doubt(parcel.station)
             if road is not self._main or lane.answered_at > sent_at:
                 # The broker is well and this queue is not. It may still take the message one day; the next attempt
@@ -313,7 +318,14 @@ class BrokerPublisher:
                 queue, kind, content_type = queues.urgent, wire.TYPE_WITHDRAW, wire.JSON_TYPE
                 correlation = one.document
                 headers = {wire.H_DOCUMENT: one.document, wire.H_CONSIGNMENT: one.consignment}
-                body = dump({"type": kind, "consignment": one.consignment, "document": one.document})
+                body = dump(
+                    {
+                        "type": kind,
+                        "consignment": one.consignment,
+                        "document": one.document,
+                        "deliveries": list(one.deliveries),
+                    }
+                )
         properties = Basic.Properties(
             content_type=content_type,
             delivery_mode=_PERSISTENT,
@@ -392,6 +404,7 @@ class _Road:
 
     def break_off(self, lane: _Lane) -> None:
         """Nothing comes over this lane any more: end its connection."""
+        lane.broken_off = True
         self.drop(lane)
         self.link.break_off(lane.channel)
 
