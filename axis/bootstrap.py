@@ -28,6 +28,8 @@ from axis.broker.migration import Migration, Say
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
+from axis.core.calendar import Calendar, read_calendar
+from axis.core.directory import VXPSystem
 from axis.core.errors import InvalidQuestion, NotFound, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
@@ -37,22 +39,28 @@ from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acts import Acts
 from axis.flow.bells import Bells
 from axis.flow.bury import Gravedigger
+from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge
+from axis.flow.overdue import DeadlineKeeper
 from axis.flow.pipeline import Pipeline
+from axis.flow.quota import Meter, Quota
 from axis.flow.receive import World
 from axis.flow.recheck import Rechecker
 from axis.flow.replay import Replayer
 from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
-from axis.flow.quota import Meter, Quota
 from axis.flow.seal import Seal
 from axis.flow.stamp import Timekeeper
+from axis.flow.station_acts import StationActs
 from axis.flow.value import Valuer, remove_leftovers
+from axis.flow.vxp_acts import VXPActs, bound_to
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
+from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.directory import SQLDirectories
+from axis.ledger.evidence import Exported, SQLEvidence
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
@@ -65,10 +73,11 @@ from axis.ledger.seals import SealFile
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
-from axis.ledger.tables import event, pending_leaf
+from axis.ledger.tables import event, pending_leaf, vxp_system
 from axis.ledger.timestamps import SQLTimestamps
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.ledger.valuations import SQLValuations
+from axis.ledger.vault import NotOurs, Vault, open_vault
 from axis.outside import Outside
 from axis.settings import Settings
 from signing.certificates import TrustStore
@@ -83,6 +92,8 @@ log = structlog.get_logger(__name__)
 
 RECEIPT_KEY: Final = "receipts.key"
 LOG_KEY: Final = "log.key"
+VAULT_KEY: Final = "secrets.key"
+"""What secrets the axis must say again are sealed under; not one of the signing keys."""
 HEAD_FILE: Final = "head.note"
 """The newest signed head of the log, kept beside the keys: a database from a backup cannot go back on it."""
 
@@ -225,6 +236,49 @@ class Axis:
             ids=self.ids,
             randomness=SystemRandomness(),
             accounts=accounts,
+        )
+
+    def vxp_acts(self) -> VXPActs:
+        """
+        What people may change about the systems of the VXP interface.
+
+        Raises:
+            SettingsError: the key file of sealed secrets cannot be used.
+        """
+        return VXPActs(self.acts(), vault=self._vault(), randomness=SystemRandomness())
+
+    def station_acts(self) -> StationActs:
+        """What a station itself may change of the directory."""
+        return StationActs(self.acts())
+
+    async def vxp_secret(self, system: VXPSystem) -> bytes | None:
+        """
+        The secret shared with a system of the VXP interface; None when it was sealed under another key file.
+
+        Raises:
+            ServiceUnavailable: the database does not answer.
+            SettingsError: the key file cannot be used.
+        """
+        query = select(vxp_system.c.secret).where(vxp_system.c.id == system.id)
+        async with self.ledger.reading() as connection:
+            sealed = (await connection.execute(query)).scalar()
+        try:
+            return self._vault().unseal(sealed or "", bound_to=bound_to(system))
+        except NotOurs:
+            log.error("vxp.sealed_elsewhere", system=system.id)  # noqa: TRY400 - a person rotates it
+            return None
+
+    def _vault(self) -> Vault:
+        return open_vault(self.settings.keys / VAULT_KEY, randomness=SystemRandomness(), may_create=True)
+
+    def deadline_keeper(self) -> DeadlineKeeper:
+        """Records what has passed its deadline in silence; any number may run."""
+        return DeadlineKeeper(
+            deadlines=SQLDeadlines(self.ledger),
+            ledger=self.ledger,
+            clock=self.clock,
+            ids=self.ids,
+            bells=self.bells,
         )
 
     def queries(self, *, viewer: str) -> Queries:
@@ -404,6 +458,24 @@ class Axis:
         async with self.ledger.reading() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def evidence_of(self, queries: Queries, document: str, *, organ: str | None = None) -> Exported:
+        """
+        The evidence of a document that whoever asks may see, as a bundle; for one receiving organ or for all.
+
+        Raises:
+            NotFound: there is none, it was not sent to that organ, or no checkpoint covers it yet.
+            Ambiguous: the DocumentId fits several.
+            InvalidQuestion: whoever asks sees some receivers only, and named none.
+        """
+        maker = SQLEvidence(
+            self.ledger,
+            blobs=self.blobs,
+            timestamps=self.timestamps,
+            keys=self.keys.trusted,
+            policy=self.policy,
+        )
+        return await maker.export(await queries.show(document), organ=organ)
+
     async def check_ledger(self, *, progress: Progress | None = None) -> CheckResult:
         """Recompute the whole ledger from its records."""
         return await check(self.ledger, keys=[self.keys.log.verifier], progress=progress)
@@ -453,6 +525,21 @@ async def open_axis(
         yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
 
 
+def open_calendar(settings: Settings) -> Calendar:
+    """
+    The working days that come with the axis, and those of the operator's file.
+
+    Raises:
+        SettingsError: the file cannot be read or makes no sense.
+    """
+    if settings.calendar is None:
+        return SHIPPED_CALENDAR
+    try:
+        return read_calendar(settings.calendar.read_text("utf-8"), base=SHIPPED_CALENDAR)
+    except (OSError, ValueError) as problem:
+        raise SettingsError((f"AXIS_CALENDAR: {settings.calendar}: {problem}",)) from problem
+
+
 def _check_home(settings: Settings, *, may_create: bool) -> None:
     if may_create:
         for folder in (settings.home, settings.blobs):
@@ -493,7 +580,13 @@ def _wire(
             limits=limits,
         )
 
+    quota = Quota(
+        messages=settings.quota_messages,
+        octets=settings.quota_bytes,
+        period=timedelta(seconds=settings.quota_seconds),
+    )
     pipeline = Pipeline(
+        meter=Meter(quota),
         ledger=ledger,
         blobs=blobs,
         uploads=uploads,
@@ -502,6 +595,7 @@ def _wire(
         ids=ids,
         bells=bells,
         world=world,
+        calendar=open_calendar(settings),
     )
     holds = HoldKeeper(
         pipeline=pipeline,
@@ -580,13 +674,7 @@ def _sources(settings: Settings) -> Sources:
         files=settings.crl_files,
         lists=tuple(one.reveal() for one in settings.crl_urls),
         responders=tuple(one.reveal() for one in settings.ocsp_urls),
-    quota = Quota(
-        messages=settings.quota_messages,
-        octets=settings.quota_bytes,
-        period=timedelta(seconds=settings.quota_seconds),
     )
-    )
-        meter=Meter(quota),
 
 
 def broker_address(settings: Settings) -> BrokerAddress:

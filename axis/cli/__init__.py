@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from axis.cli import counting, directory, documents, ledger, run, station_side
+from axis.cli import bench, counting, deadlines, directory, documents, evidence, ledger, run, station_side
 from axis.core.errors import (
     Ambiguous,
     AxisError,
@@ -41,6 +41,9 @@ station_side.add_to(app)
 directory.add_to(app)
 ledger.add_to(app)
 counting.add_to(app)
+deadlines.add_to(app)
+evidence.add_to(app)
+bench.add_to(app)
 
 
 def main() -> None:

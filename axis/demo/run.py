@@ -365,19 +365,30 @@ class _Play:
                 asyncio.ensure_future(self._receive(agency, self._stations[agency.code]))
                 for agency in self.cast.agencies
             ]
+            scenes = asyncio.ensure_future(self._scenes())
             try:
-                held = await self._send_before_there_are_roots()
-                (self.home / "trust.pem").write_bytes(self.cast.trust_pem)
-                await self._replay("held", [held.submission])
-                await self._send_letters()
-                await self._send_to_all_of_hanoi()
-                await self._send_bad_ones()
-                await self._fail_and_replay()
-                await self._until_all_is_taken()
+                # A receiver never ends by itself: one that does has failed, and nobody waits for what it would take.
+                await asyncio.wait([scenes, *receivers], return_when=asyncio.FIRST_COMPLETED)
+                for receiver in receivers:
+                    if receiver.done():
+                        receiver.result()
+                await scenes
             finally:
-                for task in receivers:
+                for task in (scenes, *receivers):
                     task.cancel()
-                await asyncio.gather(*receivers, return_exceptions=True)
+                await asyncio.gather(scenes, *receivers, return_exceptions=True)
+
+    async def _scenes(self) -> None:
+        held = await self._send_before_there_are_roots()
+        # One file for everything that is trusted here: what stands outside the certificates, readers of PEM pass over.
+        keys = self.axis.keys.trusted.text.encode()
+        (self.home / "trust.pem").write_bytes(keys + self.cast.trust_pem)
+        await self._replay("held", [held.submission])
+        await self._send_letters()
+        await self._send_to_all_of_hanoi()
+        await self._send_bad_ones()
+        await self._fail_and_replay()
+        await self._until_all_is_taken()
 
     # --- sending --------------------------------------------------------------------------------------------------
 
