@@ -30,6 +30,7 @@ from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
 from axis.core.calendar import Calendar, read_calendar
 from axis.core.directory import VXPSystem
+from axis.core.calendar import Calendar, read_calendar
 from axis.core.errors import InvalidQuestion, NotFound, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
@@ -40,10 +41,12 @@ from axis.flow.acts import Acts
 from axis.flow.bells import Bells
 from axis.flow.bury import Gravedigger
 from axis.flow.deadlines import SHIPPED_CALENDAR
+from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge
+from axis.flow.overdue import DeadlineKeeper
 from axis.flow.overdue import DeadlineKeeper
 from axis.flow.pipeline import Pipeline
 from axis.flow.quota import Meter, Quota
@@ -58,6 +61,7 @@ from axis.flow.value import Valuer, remove_leftovers
 from axis.flow.vxp_acts import VXPActs, bound_to
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
+from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.directory import SQLDirectories
 from axis.ledger.evidence import Exported, SQLEvidence
@@ -270,6 +274,16 @@ class Axis:
 
     def _vault(self) -> Vault:
         return open_vault(self.settings.keys / VAULT_KEY, randomness=SystemRandomness(), may_create=True)
+
+    def deadline_keeper(self) -> DeadlineKeeper:
+        """Records what has passed its deadline in silence; any number may run."""
+        return DeadlineKeeper(
+            deadlines=SQLDeadlines(self.ledger),
+            ledger=self.ledger,
+            clock=self.clock,
+            ids=self.ids,
+            bells=self.bells,
+        )
 
     def deadline_keeper(self) -> DeadlineKeeper:
         """Records what has passed its deadline in silence; any number may run."""
@@ -523,6 +537,21 @@ async def open_axis(
             await upgrade(engine, year=clock.now().year)
         ledger = SQLLedger(engine)
         yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
+
+
+def open_calendar(settings: Settings) -> Calendar:
+    """
+    The working days that come with the axis, and those of the operator's file.
+
+    Raises:
+        SettingsError: the file cannot be read or makes no sense.
+    """
+    if settings.calendar is None:
+        return SHIPPED_CALENDAR
+    try:
+        return read_calendar(settings.calendar.read_text("utf-8"), base=SHIPPED_CALENDAR)
+    except (OSError, ValueError) as problem:
+        raise SettingsError((f"AXIS_CALENDAR: {settings.calendar}: {problem}",)) from problem
 
 
 def open_calendar(settings: Settings) -> Calendar:

@@ -272,6 +272,9 @@ class Settings:
         "Most bytes one station may hand in within that time; 0: no limit.")
     quota_seconds: int = _setting(_G.LIMITS, whole(1, 86_400), "60",
         "Thời gian tính hạn mức, bằng giây.", "Time the quota is for, in seconds.")
+    calendar: Path | None = _setting(_G.LIMITS, FILE, None,
+        "Tệp (TOML) thêm hoặc thay ngày làm việc của một số năm: [2027] source, off, work; không đặt: các năm kèm theo Trục.",
+        "File (TOML) with working days of more years: [2027] source, off, work; not set: the years that come with the axis.")
     hold_hours: int = _setting(_G.LIMITS, whole(1, 168), "24",
         "Thời gian chờ xác minh lâu nhất, tính bằng giờ.", "Longest hold, in hours.")
 

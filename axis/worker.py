@@ -62,6 +62,7 @@ async def up(
                 axis.revocation_keeper().run(stop),
                 _stamp(axis, stop),
                 axis.valuer().run(stop),
+                axis.deadline_keeper().run(stop),
                 _tidy(axis, stop),
                 _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
             ):
@@ -89,6 +90,7 @@ async def hub(
             axis.revocation_keeper().run(stop),
             _stamp(axis, stop),
             axis.valuer().run(stop),
+            axis.deadline_keeper().run(stop),
             _tidy(axis, stop),
             broker.consumer.run(stop),
             broker.dispatcher.run(stop),

@@ -42,6 +42,7 @@ directory.add_to(app)
 ledger.add_to(app)
 counting.add_to(app)
 deadlines.add_to(app)
+deadlines.add_to(app)
 evidence.add_to(app)
 bench.add_to(app)
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import BigInteger, exists, func, literal, select, tuple_
 
+from axis.core.calendar import Calendar
 from axis.core.errors import InvalidQuestion, NotAllowed, NotFound, ServiceUnavailable
 from axis.core.events import ACTS, JSON, Event, EventKind, read_record
 from axis.core.model import Actor, EventId, OrganNumber, iso, micros
@@ -23,6 +24,7 @@ from axis.core.ports import Clock, Ids
 from axis.edxml.organ_code import normal
 from axis.ledger import tables as t
 from axis.ledger.count import By, CountFilter, Counts, count_records, count_tallies
+from axis.ledger.deadlines import DueFilter, list_due, times_of
 from axis.ledger.delivery_log import MOST_ROWS, Cursor, LogFilter, Page, plain, read_page
 from axis.ledger.life import life_of
 from axis.ledger.scope import Right, Viewer, scope_of
@@ -324,6 +326,26 @@ class Queries:
         async with self._ledger.reading(snapshot=True) as connection:
             found = await plans(connection, limit=max(1, limit))
         await self._record("replay.plans", {}, rows=len(found))
+        return found
+
+    # --- what is late, and owed -----------------------------------------------------------------------------------
+
+    async def due(self, asked: DueFilter, *, calendar: Calendar) -> Sequence[dict[str, JSON]]:
+        """One of the lists of what is late or not answered; see `axis.ledger.deadlines`."""
+        await self.require(Right.LOG)
+        async with self._ledger.reading(snapshot=True) as connection:
+            scope = await scope_of(connection, self._viewer, organ=asked.organ)
+            found = await list_due(connection, asked, scope=scope, at=self._clock.now(), calendar=calendar)
+        await self._record("due", asked.said(), rows=len(found))
+        return found
+
+    async def times(self, asked: DueFilter) -> Sequence[dict[str, JSON]]:
+        """How long documents take from their day of issue, by percentile; `which` is not looked at."""
+        await self.require(Right.COUNTS)
+        async with self._ledger.reading(snapshot=True) as connection:
+            scope = await scope_of(connection, self._viewer, organ=asked.organ)
+            found = await times_of(connection, asked, scope=scope)
+        await self._record("times", asked.said(), rows=len(found))
         return found
 
     # --- records --------------------------------------------------------------------------------------------------
