@@ -21,6 +21,8 @@ from axis.core.ids import compose
 from axis.core.model import Actor, DeliveryId, DocumentKey, EventId, StationId, SubmissionId, iso
 from axis.core.reasons import REASONS, ReasonCode
 
+MADE_UP = "a made-up history"
+"""The reason of its first act, by which a database that holds one is recognised."""
 MINISTRIES = 30
 PROVINCES = 63
 UNITS = 20
@@ -240,7 +242,7 @@ class History:
                 id=EventId(self._id(at)),
                 kind=EventKind.ORGANS_CHANGED,
                 at=at,
-                by=Actor(person="bench", reason="a made-up history"),
+                by=Actor(person="bench", reason=MADE_UP),
                 facts={"changes": changes, "directory_version": 1},
             )
         ]

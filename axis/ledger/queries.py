@@ -27,7 +27,9 @@ from axis.ledger.count import By, CountFilter, Counts, count_records, count_tall
 from axis.ledger.deadlines import DueFilter, list_due, times_of
 from axis.ledger.delivery_log import MOST_ROWS, Cursor, LogFilter, Page, plain, read_page
 from axis.ledger.life import life_of
+from axis.ledger.register import Direction, register_piece
 from axis.ledger.scope import Right, Viewer, scope_of
+from axis.ledger.statement import month_of, statement_of
 from axis.ledger.store import SQLLedger
 from axis.ledger.trouble import ReplayFilter, candidates, groups, plan_of, plans
 
@@ -135,6 +137,36 @@ class Queries:
             return await read_page(
                 connection, asked, scope=scope, after=after, limit=limit, oldest_first=oldest_first
             )
+
+    async def register(
+        self,
+        direction: Direction,
+        *,
+        organ: OrganNumber | None,
+        since: datetime,
+        until: datetime,
+        lang: str,
+    ) -> AsyncIterator[dict[str, JSON]]:
+        """The register of outgoing or incoming documents of an organ with its tree, oldest first, without a limit."""
+        await self.require(Right.LOG)
+        said: dict[str, JSON] = {"direction": direction.value, "since": iso(since), "until": iso(until)}
+        if organ is not None:
+            said["organ"] = int(organ)
+        await self._record("register", said, rows=None)
+        after: tuple[int, str] | None = None
+        rows = 0
+        while True:
+            async with self._ledger.reading(snapshot=True) as connection:
+                scope = await scope_of(connection, self._viewer, organ=organ)
+                piece, after = await register_piece(
+                    connection, direction, scope=scope, since=since, until=until, after=after, lang=lang
+                )
+            for row in piece:
+                yield row
+            rows += len(piece)
+            if after is None:
+                break
+        await self._record("register.exported", said, rows=rows)
 
     async def show(self, name: str) -> dict[str, JSON]:
         """
@@ -256,6 +288,25 @@ class Queries:
             counts = await count_records(connection, asked, by=by, scope=scope, progress=progress)
         await self._record("recount", {**asked.said(), "by": by.value}, rows=len(counts.rows))
         return counts
+
+    async def statement(self, organ: OrganNumber, month: str, *, log: str) -> dict[str, JSON]:
+        """
+        The statement of one organ and month, unsigned; `log` is the name of the log it was counted from.
+
+        Raises:
+            NotAllowed: the organ is not in the viewer's tree.
+            InvalidQuestion: no such month.
+        """
+        await self.require(Right.COUNTS)
+        month_of(month)
+        async with self._ledger.reading(snapshot=True) as connection:
+            scope = await scope_of(connection, self._viewer)
+            is_theirs = scope.has(int(organ))
+            found = await statement_of(connection, organ, month, log=log) if is_theirs else {}
+        await self._record("statement", {"organ": int(organ), "month": month}, rows=int(is_theirs))
+        if not is_theirs:
+            raise NotAllowed("a statement of an organ outside this viewer's tree")
+        return found
 
     async def settle_counts(self, *, within_s: float = 30.0, numbers: Numbers | None = None) -> None:
         """
