@@ -44,6 +44,7 @@ from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
+from axis.flow.expiry import Ending, ExpiryKeeper, endings
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge
 from axis.flow.overdue import DeadlineKeeper
@@ -65,6 +66,7 @@ from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.directory import SQLDirectories
 from axis.ledger.evidence import Exported, SQLEvidence
+from axis.ledger.expiry import SQLWarned
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
@@ -419,6 +421,20 @@ class Axis:
                     )
                 ]
             )
+
+    def expiry_keeper(self) -> ExpiryKeeper:
+        """Warns of bound certificates that end soon."""
+        return ExpiryKeeper(
+            ledger=self.ledger,
+            directories=self.directories,
+            warned=SQLWarned(self.ledger),
+            clock=self.clock,
+            ids=self.ids,
+        )
+
+    async def endings(self) -> list[Ending]:
+        """Bound certificates that end soon, and nothing follows them."""
+        return endings(await self.directories.current(), at=self.clock.now())
 
     def revocation_keeper(self, *, pace: RevocationPace | None = None) -> RevocationKeeper:
         """Keeps lists and responses fresh, and tells of documents what they change."""

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from axis.bootstrap import (
     open_keys,
 )
 from axis.core.errors import AxisError
+from axis.core.model import VIETNAM
+from axis.flow.expiry import Ending
 from axis.settings import Settings
+from signing.crl import ListFacts
 
 _ENOUGH_BYTES = 5 * 1024**3
 
@@ -204,6 +208,10 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
         async with open_axis(settings) as axis:
             yield await _directory(axis)
             yield await _log(axis)
+            yield await _revocation(axis)
+            yield await _timestamps(axis)
+            for one in await axis.endings():
+                yield _ending(one)
     except AxisError as problem:
         yield Finding(name="ledger", good=False, vi=str(problem), en=str(problem))
 
@@ -219,6 +227,75 @@ async def _directory(axis: Axis) -> Finding:
         en=f"Directory: {organs} organs, {stations} stations",
         remedy_vi="Nạp danh mục bằng `axis organ import`, thêm điểm kết nối bằng `axis station add`.",
         remedy_en="Load it with `axis organ import`, add stations with `axis station add`.",
+    )
+
+
+async def _revocation(axis: Axis) -> Finding:
+    """How fresh the lists are; that nothing is checked at all is said, and never looks like good."""
+    if await axis.revocations.current() is None:
+        return Finding(
+            name="revocation",
+            good=False,
+            harmless=True,
+            vi="Thu hồi chứng thư: CHƯA KIỂM TRA (không có nguồn); mọi kết quả xác minh ghi not_checked",
+            en="Revocation: NOT CHECKED (no source is set); every verdict says not_checked",
+            remedy_vi="Đặt AXIS_CRL_FILES, AXIS_CRL_URLS hoặc AXIS_OCSP_URLS.",
+            remedy_en="Set AXIS_CRL_FILES, AXIS_CRL_URLS or AXIS_OCSP_URLS.",
+        )
+    now, policy = axis.clock.now(), axis.policy
+    newest: dict[str, ListFacts] = {}
+    for one in sorted(axis.revocations.index.lists, key=lambda one: one.issued_at):
+        newest[one.issuer] = one
+    stale = [name for name, one in newest.items() if now > one.good_until(policy)]
+    oldest = min((one.issued_at for one in newest.values()), default=None)
+    shown = oldest.astimezone(VIETNAM).isoformat(timespec="minutes") if oldest is not None else "-"
+    return Finding(
+        name="revocation",
+        good=bool(newest or axis.revocations.sources.responders) and not stale,
+        vi=f"Thu hồi chứng thư: danh sách của {len(newest)} cơ quan cấp, cũ nhất {shown}"
+        + (f"; ĐÃ QUÁ HẠN: {'; '.join(stale)}" if stale else ""),
+        en=f"Revocation: lists of {len(newest)} authorities, the oldest of {shown}"
+        + (f"; STALE: {'; '.join(stale)}" if stale else ""),
+        remedy_vi="Văn bản có chữ ký đang bị giữ lại: kiểm tra địa chỉ hoặc tệp danh sách thu hồi và log `revocation.*`.",
+        remedy_en="Signed documents are held: check addresses or files of the lists, and the log for `revocation.*`.",
+    )
+
+
+async def _timestamps(axis: Axis) -> Finding:
+    if axis.settings.tsa_url is None:
+        return Finding(
+            name="timestamps",
+            good=True,
+            vi="Dấu thời gian: không dùng (AXIS_TSA_URL để trống)",
+            en="Timestamps: not used (AXIS_TSA_URL is not set)",
+        )
+    newest, waiting = await axis.timestamps.newest(), await axis.timestamps.unstamped()
+    at = newest[1].astimezone(VIETNAM).isoformat(timespec="minutes") if newest is not None else "-"
+    late = timedelta(seconds=10 * axis.settings.tsa_seconds)
+    is_late = waiting is not None and (newest is None or axis.clock.now() - newest[1] > late)
+    return Finding(
+        name="timestamps",
+        good=not is_late,
+        harmless=True,
+        vi=f"Dấu thời gian: gần nhất {at}" + ("; các bản ghi sau đó đang chờ" if waiting is not None else ""),
+        en=f"Timestamps: the newest of {at}"
+        + ("; later records wait for one" if waiting is not None else ""),
+        remedy_vi="Dịch vụ dấu thời gian không trả lời: xem log `timestamp.*`. Văn bản vẫn được chuyển; dấu được bổ sung sau.",
+        remedy_en="The authority does not answer: see the log for `timestamp.*`. Traffic goes on, tokens are completed later.",
+    )
+
+
+def _ending(one: Ending) -> Finding:
+    return Finding(
+        name="certificate",
+        good=False,
+        harmless=one.step > 0,
+        vi=f"Chứng thư {one.certificate.serial} của {one.organ.code} {one.organ.name}: "
+        + (f"còn {one.days} ngày" if one.step else "ĐÃ HẾT HẠN"),
+        en=f"Certificate {one.certificate.serial} of {one.organ.code} {one.organ.name}: "
+        + (f"{one.days} days left" if one.step else "HAS ENDED"),
+        remedy_vi="Gắn chứng thư mới bằng `axis station cert add` trước khi chứng thư cũ hết hạn; hai chứng thư dùng song song được.",
+        remedy_en="Bind the next one with `axis station cert add` before the old one ends; both sign meanwhile.",
     )
 
 

@@ -170,6 +170,7 @@ async def _tidy(axis: Axis, stop: asyncio.Event) -> None:
                 await axis.announce_policy()
                 has_announced = True
             await axis.tidy()
+            await axis.expiry_keeper().turn()
         except ServiceUnavailable as trouble:
             log.warning("tidy.waiting", service=trouble.service, cause=trouble.cause)
         with contextlib.suppress(TimeoutError):

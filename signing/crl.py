@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtensionOID
 from signing.certificates import UNREADABLE, find_extension
 from signing.errors import MaterialError
 from signing.files import write_file
+from signing.policy import Policy
 
 MAX_LIST_BYTES: Final = 64 * 1024 * 1024
 _PEM_BEGIN: Final = b"-----BEGIN X509 CRL-----"
@@ -52,6 +53,12 @@ class ListFacts:
     def source(self) -> str:
         """How evidence names it."""
         return f"crl:{'-' if self.number is None else self.number}:{self.sha256}"
+
+    def good_until(self, policy: Policy) -> datetime:
+        """Beyond this it is stale: what it does not name is not known to be good."""
+        if self.next_update is None:
+            return self.issued_at + policy.revocation_fresh_without_next_update
+        return self.next_update + policy.revocation_grace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

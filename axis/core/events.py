@@ -75,6 +75,7 @@ class EventKind(StrEnum):
     LEGAL_HOLD_CHANGED = "legal_hold.changed"
     PAYLOAD_PURGED = "payload.purged"
     LEDGER_QUERIED = "ledger.queried"
+    CERTIFICATE_ENDING = "certificate.ending"  # a bound certificate ends soon, and nothing follows it
     REVOCATION_TAKEN = "revocation.taken"  # a revocation list or response, kept and asked from now on
     LOG_TIMESTAMPED = "log.timestamped"  # a token of a timestamp authority over a checkpoint
     LOG_EPOCH_BEGUN = "log.epoch_begun"

@@ -136,6 +136,9 @@ def project(event: Event) -> Iterator[Op]:
             yield from _delegation(facts)
         case EventKind.CERTIFICATE_CHANGED:
             yield from _certificate(facts)
+        case EventKind.CERTIFICATE_ENDING:
+            bound = (("fingerprint", facts["fingerprint"]), ("organ", facts["organ"]))
+            yield Change("certificate", bound, {"warned": facts["step"]})
         case EventKind.SECRECY_RELEASED:
             key = (("digest", facts["digest"]), ("person", event.by.person))
             yield Put("release", key, {"at": micros(event.at)})
@@ -460,6 +463,8 @@ def _certificate(facts: Any) -> Iterator[Op]:
                 "valid_from": _time(after["valid_from"]),
                 "valid_to": _time(after.get("valid_to")),
                 "revoked_at": _time(after.get("revoked_at")),
+                # Bound again, perhaps until later: what was said of it before says nothing now.
+                "warned": None,
             },
         )
     yield from _directory_version(facts)

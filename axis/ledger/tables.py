@@ -490,6 +490,7 @@ certificate = Table(
     _derived("valid_from", BigInteger()),
     _derived("valid_to", BigInteger(), nullable=True),
     _derived("revoked_at", BigInteger(), nullable=True),
+    _derived("warned", Integer(), nullable=True),
 )
 
 directory_version = Table(

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from axis.core.events import JSON, Event, EventKind
 from axis.core.ids import compose
@@ -610,6 +611,13 @@ class Story:
             "authority": "CN=TSA",
         }
         return await self._by_axis(EventKind.LOG_TIMESTAMPED, facts, at=at)
+
+    async def ending(self, certificate: Event) -> Event:
+        """A bound certificate ends soon."""
+        changes: Any = certificate.facts["changes"]
+        after = changes[0]["after"]
+        facts: dict[str, JSON] = {"fingerprint": after["fingerprint"], "organ": after["organ"], "step": 30}
+        return await self._by_axis(EventKind.CERTIFICATE_ENDING, facts, at=self.clock.now())
 
     async def _by_axis(self, kind: EventKind, facts: Mapping[str, JSON], *, at: datetime) -> Event:
         event = Event(id=EventId(self.ids.new(at)), kind=kind, at=at, by=Actor(axis="test"), facts=facts)

@@ -31,7 +31,7 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.organs({1: None, 2: 1, 3: 1})
     await story.station("station-1")
     await story.delegation("station-1", 1)
-    await story.certificate(1)
+    await story.ending(await story.certificate(1))
     await story.released(digest_of("secret"))
     sent = await story.accepted(to=(2, 3, 4), not_connected={4})
     await sequencer.turn()

@@ -114,6 +114,7 @@ def _tables() -> None:
         sa.Column("valid_from", sa.BigInteger(), nullable=False),
         sa.Column("valid_to", sa.BigInteger(), nullable=True),
         sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("warned", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("fingerprint", "organ"),
     )
     op.create_table(
