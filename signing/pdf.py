@@ -325,6 +325,7 @@ class PdfJudge:
         self._limits = limits or PdfLimits()
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_interrupted = False
 
     def __enter__(self) -> Self:
         return self
@@ -348,7 +349,8 @@ class PdfJudge:
             return self._judge(Path(temporary.name), at=at, keys=keys or RoleKeys())
 
     def interrupt(self) -> None:
-        """Kill the worker at once, from any thread: what it is judging now ends as `pdf.crash`."""
+        """Kill the worker at once, from any thread: what is judged now, or after this, ends as `pdf.crash`."""
+        self._is_interrupted = True
         process = self._process
         if process is not None:
             _kill(process)
@@ -406,6 +408,9 @@ class PdfJudge:
             start_new_session=True,
         )
         self._process = process
+        if self._is_interrupted:
+            # Looked at after the worker can be seen: whoever interrupts has killed it, or is seen here.
+            raise OSError("interrupted")
         setup = {
             "roots": [base64.b64encode(one.der).decode() for one in self._trust.roots],
             "intermediates": [base64.b64encode(one.der).decode() for one in self._trust.intermediates],

@@ -76,6 +76,7 @@ logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
 
 MAX_SIGNATURES: Final = 32
 _MAX_REVOCATION_OBJECTS: Final = 64
+_WHITESPACE: Final = b"\0\t\n\f\r "
 _OFFICE_MARK: Final = "[Content_Types].xml"
 
 # pyHanko's own policy but for the filling in of other form fields, which here is a change like any other.
@@ -219,6 +220,8 @@ class Reader:
         most = _ARCHIVING if found.is_last else ModificationLevel.FORM_FILLING
         if level > most or status.docmdp_ok is False:
             return PdfReason.CHANGED
+        if found.is_last and _foreign(lambda: _has_loose_bytes(found.embedded)):
+            return PdfReason.CHANGED
         return None
 
     def _timestamp(
@@ -270,6 +273,22 @@ class Reader:
                 is_stale = state is RevocationState.STALE
                 doubt = doubt or (Reason.REVOCATION_STALE if is_stale else Reason.REVOCATION_UNKNOWN)
         return doubt
+
+
+def _has_loose_bytes(last: EmbeddedPdfSignature) -> bool:
+    """
+    Whether something stands after the last signature that belongs to no revision of the file.
+
+    pyHanko reads what the tables of contents name. A reader that finds no table near the end, because enough was
+    appended, searches the whole file for objects instead, and shows those that were appended.
+    """
+    reader = last.reader
+    stream, covered = reader.stream, last.byte_range
+    stream.seek(int(covered[2]) + int(covered[3]))
+    tail: bytes = stream.read()
+    revisions = reader.xrefs.total_revisions - 1 - last.signed_revision
+    behind = tail.rpartition(b"%%EOF")[2] if revisions else tail
+    return bool(behind.strip(_WHITESPACE)) or tail.count(b"startxref") != revisions
 
 
 def _of_unknown_kind(reader: PdfFileReader) -> list[str]:

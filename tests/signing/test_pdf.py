@@ -448,6 +448,25 @@ def test_a_file_beyond_the_bound_is_not_opened(judge: PdfJudge, tmp_path: Path) 
     assert judge.judge(path, at=AT).reason is PdfReason.TOO_LARGE
 
 
+@pytest.mark.parametrize(
+    ("behind", "reason"),
+    [
+        pytest.param(b"\r\n", PdfReason.PASSED, id="white space"),
+        pytest.param(b"\n%more", PdfReason.CHANGED, id="a comment"),
+        pytest.param(
+            b"\n4 0 obj<</Length 0>>stream\nendstream endobj\n" + by_both()[by_both().rfind(b"startxref") :],
+            PdfReason.CHANGED,
+            id="objects no table names",
+        ),
+    ],
+)
+def test_nothing_may_stand_behind_the_last_signature(
+    behind: bytes, reason: PdfReason, judge: PdfJudge
+) -> None:
+    """Not even what belongs to no revision: readers that search for objects show it."""
+    assert judge.judge(by_both() + behind, at=AT, keys=organ_keys()).reason is reason
+
+
 # What hostile files cost.
 
 
