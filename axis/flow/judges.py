@@ -75,10 +75,10 @@ class AttachmentJudge:
         with file.open("rb") as content:
             if not is_worth_judging(content.read(_HEAD_BYTES)):
                 return PdfReport(reason=PdfReason.NOT_PDF)
-        if self._is_closed:
-            return PdfReport(reason=PdfReason.CRASH)
         if self._judge is None or self._world != world:
             if self._judge is not None:
                 self._judge.close()
             self._judge, self._world = PdfJudge(trust=world[0], lists=world[1], limits=self._limits), world
+        if self._is_closed:
+            self._judge.interrupt()
         return self._judge.judge(file, at=at, keys=keys)
