@@ -71,6 +71,8 @@ class Station:
     """Queue-name suffix of 16 characters; known to the axis and the station only."""
     refuses_unpassed: bool = False
     """A receiver that takes only documents whose signature passed."""
+    priority_scale: str = "0-4"
+    """How its software numbers urgency: `0-4`, or `1-5` with 5 = normal (`axis.edxml.message.PriorityScale`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ from axis.core.ports import (
     StationAccounts,
     Transaction,
 )
+from axis.edxml.message import PriorityScale
 from axis.edxml.organ_code import normal
 from axis.edxml.text import same_text
 from axis.flow.organ_import import Defect, OrganChange, OrganRow, plan_import
@@ -87,6 +88,7 @@ class NewStation:
     inline_bytes: int = 64 * 1024
     window: int = 1_000
     refuses_unpassed: bool = False
+    priority_scale: PriorityScale = PriorityScale.ZERO_TO_FOUR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,7 @@ class Acts:
                 window=wanted.window,
                 secret="",
                 refuses_unpassed=wanted.refuses_unpassed,
+                priority_scale=wanted.priority_scale.value,
             )
             problems = _problems_of(station)
             if STATION_ID.match(wanted.id) is None:
@@ -259,6 +262,7 @@ class Acts:
         inline_bytes: int | None = None,
         window: int | None = None,
         refuses_unpassed: bool | None = None,
+        priority_scale: PriorityScale | None = None,
     ) -> Station:
         """
         Change what a station is and may do; None leaves a thing as it is. Returns the station as it is now.
@@ -278,6 +282,7 @@ class Acts:
                 inline_bytes=before.inline_bytes if inline_bytes is None else inline_bytes,
                 window=before.window if window is None else window,
                 refuses_unpassed=before.refuses_unpassed if refuses_unpassed is None else refuses_unpassed,
+                priority_scale=before.priority_scale if priority_scale is None else priority_scale.value,
             )
             if problems := _problems_of(after):
                 raise InvalidAct(tuple(problems))
@@ -663,6 +668,7 @@ def station_facts(station: Station) -> dict[str, JSON]:
         "inline_bytes": station.inline_bytes,
         "window": station.window,
         "refuses_unpassed": station.refuses_unpassed,
+        "priority_scale": station.priority_scale,
     }
 
 

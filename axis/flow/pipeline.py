@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +32,7 @@ from axis.core.exchange import Answer
 from axis.core.model import Digest, StationId, SubmissionId
 from axis.core.ports import Blobs, Clock, Ids, InboundMessage, Ledger, ReceiptSigner
 from axis.core.reasons import Cause, Detail, ReasonCode
+from axis.edxml.message import PriorityScale
 from axis.flow.bells import Bells
 from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.outcomes import Hold, Refusal
@@ -59,6 +60,7 @@ class Uploads(Protocol):
 
 def judge(inbound: Inbound, *, world: World) -> Judged:
     """Steps 2 to 5: pure, bounded in time and memory, the same for the same world."""
+    world = _as_sent_by(inbound, world)
     parsed = parse(inbound, world=world)  # 2
     if isinstance(parsed, Refusal):
         return parsed
@@ -187,6 +189,14 @@ class Pipeline:
 
 def _is_over_quota(one: Judged) -> bool:
     return isinstance(one, Refusal) and one.causes[0].code is ReasonCode.RECEIVE_QUOTA
+
+
+def _as_sent_by(inbound: Inbound, world: World) -> World:
+    """The world with the numbering of urgency that the sending station's software has."""
+    station = world.directory.stations.get(inbound.station) if inbound.station is not None else None
+    if station is None or station.priority_scale == world.priority_scale.value:
+        return world
+    return replace(world, priority_scale=PriorityScale(station.priority_scale))
 
 
 def _named_digest(body: bytes | Path) -> Digest | None:

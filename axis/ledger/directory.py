@@ -174,6 +174,7 @@ def _station(row: Row[Any]) -> Station:
         window=row.window,
         secret=row.secret,
         refuses_unpassed=row.refuses_unpassed,
+        priority_scale=row.priority_scale,
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event as sqlalchemy_event
 
 from axis.core.exchange import Answer, Outcome
-from axis.core.model import VIETNAM, BusinessType, OrganNumber
+from axis.core.model import VIETNAM, BusinessType, OrganNumber, StationId
 from axis.demo.letters import status
 from axis.edxml.message import Edoc, PromulgationInfo, StatusCode, WrittenDate
 from axis.flow.bells import Bells
@@ -245,6 +245,34 @@ async def test_who_marks_everything_urgent_is_listed(office: Office) -> None:
     assert await _due(office, Due.URGENT) == [
         {"station": "vpcp", "day": "2026-03-02", "sent": 5, "urgent": 2, "percent": 40}
     ]
+
+
+@pytest.mark.requirement("LR-16")
+async def test_urgency_is_numbered_by_the_senders_software(office: Office) -> None:
+    """From 1 to 5 with 5 = normal; 4 is express with an hour, 9 is normal and said."""
+    stations = dict(office.country.directory.stations)
+    theirs = StationId("bo-tttt")
+    stations[theirs] = replace(stations[theirs], priority_scale="1-5")
+    office.country.directory = replace(office.country.directory, stations=stations)
+
+    answers = []
+    for number, priority in enumerate((1, 4, 5, 9), start=1):
+        letter = a_letter(number, sender=TTTT, receivers=(HANOI,), priority=priority)
+        body = unsigned(replace(letter, due_date=WrittenDate.of(date(2026, 3, 2))))
+        # Our writer writes days; theirs writes the hour, too.
+        body = body.replace(b"DueDate>2026/03/02<", b"DueDate>2026/03/02 17:00:00<")
+        answers.append(await office.admit(body, station="bo-tttt"))
+
+    assert [row["urgency"] for row in await office.rows(t.document)] == [1, 3, 0, 0]
+    facts: list[Any] = [one.facts for one in await office.events("submission.accepted")]
+    assert [(one.get("timed"), one.get("due_time")) for one in facts] == [
+        (None, None),
+        (True, "2026-03-02T17:00:00.000000+07:00"),
+        (None, None),
+        (None, None),
+    ]
+    noticed = [[one.code for one in answer.notices] for answer in answers]
+    assert ["priority.out_of_range" in codes for codes in noticed] == [False, False, False, True], noticed
 
 
 @pytest.mark.requirement("LR-08")
