@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from adapters.package import Package
@@ -18,10 +19,11 @@ from axis.core.exchange import (
     Consignment,
     FeedEntry,
     StationMessage,
+    Submitted,
     Whereabouts,
 )
 from axis.core.ids import is_id
-from axis.core.model import ConsignmentId, DocumentKey, SubmissionId
+from axis.core.model import ConsignmentId, DocumentKey, Kind, SubmissionId
 from axis.web.wire import DIGEST_SHAPE, SignedReport, Whoami
 
 
@@ -142,6 +144,17 @@ class Line(Protocol):
         ...
 
     async def where_is(self, document: str) -> Whereabouts: ...
+
+    async def submissions(
+        self,
+        *,
+        kind: Kind | None,
+        since: datetime | None,
+        until: datetime | None,
+        named: str | None,
+        offset: int,
+        limit: int,
+    ) -> Sequence[Submitted]: ...
 
     def feed(self) -> Feed: ...
 

@@ -18,6 +18,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
@@ -56,6 +57,7 @@ from axis.core.exchange import (
     Consignment,
     FeedEntry,
     StationMessage,
+    Submitted,
     Whereabouts,
     dump,
     feed_json,
@@ -66,7 +68,7 @@ from axis.core.exchange import (
     read_whereabouts,
     station_message_json,
 )
-from axis.core.model import ConsignmentId, DocumentKey, Lane, StationId, SubmissionId
+from axis.core.model import ConsignmentId, DocumentKey, Kind, Lane, StationId, SubmissionId
 from axis.core.ports import Clock, Ids
 from axis.core.reasons import ReasonCode
 from axis.web.wire import SignedReport, Whoami, read_report
@@ -279,6 +281,21 @@ class OverAMQP:
 
     async def where_is(self, document: str) -> Whereabouts:
         return _read(await self._ask(Ask.WHERE_IS, document), read_whereabouts)
+
+    async def submissions(
+        self,
+        *,
+        kind: Kind | None,
+        since: datetime | None,
+        until: datetime | None,
+        named: str | None,
+        offset: int,
+        limit: int,
+    ) -> tuple[Submitted, ...]:
+        http = self._need_http("what was handed in is listed over HTTP: give the station an address")
+        return await http.submissions(
+            kind=kind, since=since, until=until, named=named, offset=offset, limit=limit
+        )
 
     def feed(self) -> AMQPFeed:
         return AMQPFeed(self, self._events)

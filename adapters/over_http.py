@@ -13,6 +13,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -44,16 +45,18 @@ from axis.core.exchange import (
     Consignment,
     FeedEntry,
     StationMessage,
+    Submitted,
     Whereabouts,
     answer_json,
     dump,
     load,
     read_answer,
     read_consignment,
+    read_submitted,
     read_whereabouts,
     station_message_json,
 )
-from axis.core.model import DocumentKey, Kind, SubmissionId
+from axis.core.model import DocumentKey, Kind, SubmissionId, iso
 from axis.core.reasons import ReasonCode
 from axis.web import wire
 
@@ -108,7 +111,7 @@ class OverHTTP:
         try:
             self._client = httpx2.AsyncClient(
                 base_url=url.rstrip("/"),
-                headers={"Authorization": wire.bearer(key), "User-Agent": "axis-station/1"},
+                headers=_who(station, key),
                 timeout=httpx2.Timeout(
                     self._limits.answer_seconds, connect=self._limits.connect_seconds, pool=None
                 ),
@@ -253,6 +256,27 @@ class OverHTTP:
             problem = wire.read_problem(reply.status, reply.body)
             raise Ambiguous(document, candidates=tuple(one.en for one in problem.details))
         return _read(reply, read_whereabouts)
+
+    async def submissions(
+        self,
+        *,
+        kind: Kind | None,
+        since: datetime | None,
+        until: datetime | None,
+        named: str | None,
+        offset: int,
+        limit: int,
+    ) -> tuple[Submitted, ...]:
+        query: dict[str, str | int | None] = {
+            "kind": kind.value if kind is not None else None,
+            "since": iso(since) if since is not None else None,
+            "until": iso(until) if until is not None else None,
+            "named": named,
+            "offset": offset,
+            "limit": min(limit, wire.MAX_PAGE),
+        }
+        reply = await self._ask("GET", wire.BASE + wire.SUBMISSIONS, query=query)
+        return _read(reply, _read_submissions)
 
     def feed(self) -> HTTPFeed:
         return HTTPFeed(self, memory=self._memory, station=self._station)
@@ -546,6 +570,19 @@ def _slice(package: Package, start: int, end: int) -> bytes:
     if len(content) != end - start:
         raise NotPossible(f"{package.source} became shorter while it was uploaded")
     return content
+
+
+def _read_submissions(value: Mapping[str, Any]) -> tuple[Submitted, ...]:
+    listed = value.get("submissions")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise BadMessage("submissions", "not a list of objects")
+    return tuple(read_submitted(one) for one in listed)
+
+
+def _who(station: str, key: str) -> dict[str, str]:
+    headers = {"Authorization": wire.bearer(key), "User-Agent": "axis-station/1"}
+    # A gateway's own key, in the name of a station it may act for.
+    return headers if wire.station_of_key(key) == station else {**headers, wire.ACTS_FOR: station}
 
 
 def _host(url: str) -> str:

@@ -64,6 +64,7 @@ from axis.core.exchange import (
     Outcome,
     Receipt,
     StationMessage,
+    Submitted,
     Whereabouts,
     answer_json,
     dump,
@@ -71,7 +72,16 @@ from axis.core.exchange import (
     read_answer,
 )
 from axis.core.ids import is_id
-from axis.core.model import VIETNAM, Digest, DocumentKey, Lane, StationId, SubmissionId, SubmissionState
+from axis.core.model import (
+    VIETNAM,
+    Digest,
+    DocumentKey,
+    Kind,
+    Lane,
+    StationId,
+    SubmissionId,
+    SubmissionState,
+)
 from axis.core.ports import Clock, Ids
 from axis.edxml.message import (
     Edoc,
@@ -110,7 +120,10 @@ class Credentials:
 
     station: StationId
     key: str = field(repr=False)
-    """The API key `<station>.<secret>`; what stands behind the dot is the password at the broker."""
+    """
+    The API key `<station>.<secret>`; what stands behind the dot is the password at the broker. Over HTTP also the key of
+    a central gateway that may act for this station.
+    """
     queue_secret: str | None = field(default=None, repr=False)
     """The 16 characters the station's queue names end in; without them they are asked for over HTTP."""
 
@@ -618,6 +631,38 @@ class Station:
         """
         line = self._open_one().line
         return await self._insist(lambda _: line.where_is(document), within=within)
+
+    async def submissions(
+        self,
+        *,
+        kind: Kind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        named: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        within: float | None = ASK_SECONDS,
+    ) -> Sequence[Submitted]:
+        """
+        What this station handed in, newest first: accepted, held and refused. Kept by the axis, so it survives whatever
+        is lost here. What was there already stands in the list once. Over HTTP.
+
+        Args:
+            kind: Documents or statuses only.
+            since: Received then or later.
+            until: Received then or earlier.
+            named: One submission, by its id or by that of its document.
+            offset: So many newer ones are left out.
+            limit: At most so many, and never more than 500.
+            within: Seconds; None for ever.
+        """
+        line = self._open_one().line
+        return await self._insist(
+            lambda _: line.submissions(
+                kind=kind, since=since, until=until, named=named, offset=offset, limit=limit
+            ),
+            within=within,
+        )
 
     async def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station: organs, policy, queues, keys to pin."""

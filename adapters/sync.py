@@ -17,6 +17,7 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -24,7 +25,7 @@ from adapters.document import Document, Report
 from adapters.errors import Closed, NotAnswered
 from adapters.reader import Reader
 from adapters.station import ASK_SECONDS, SUBMIT_SECONDS, WINDOW, Credentials, Station, Told
-from axis.core.exchange import Ack, Answer, Consignment, Notice, Receipt, Whereabouts
+from axis.core.exchange import Ack, Answer, Consignment, Notice, Receipt, Submitted, Whereabouts
 from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
 from axis.edxml.message import Message, StaffInfo, Status, StatusCode
 from axis.web.wire import Whoami
@@ -257,6 +258,25 @@ class SyncStation:
         """Where a document this station sent stands."""
         loop, station = self._both()
         return loop.run(station.where_is(document, within=within))
+
+    def submissions(
+        self,
+        *,
+        kind: Kind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        named: str | None = None,
+        offset: int = 0,
+        limit: int = 100,
+        within: float | None = ASK_SECONDS,
+    ) -> Sequence[Submitted]:
+        """What this station handed in, newest first."""
+        loop, station = self._both()
+        return loop.run(
+            station.submissions(
+                kind=kind, since=since, until=until, named=named, offset=offset, limit=limit, within=within
+            )
+        )
 
     def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station."""

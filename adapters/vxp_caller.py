@@ -21,7 +21,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from adapters.vxp_words import ErrorCode, Failed, read_timestamp
 
@@ -31,14 +31,6 @@ MAX_HEADERS_BYTES: Final = 32 * 1024
 
 _WRONG: Final = "Sai systemid hoac khoa bi mat"
 _NOBODY: Final = b"nobody has this secret"
-
-
-class Secrets(Protocol):
-    """Where the gateway finds a system's secret."""
-
-    def secret_of(self, system_id: str) -> bytes | None:
-        """None when there is no such system."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,25 +72,32 @@ class Call:
         return value.strip()
 
 
+def claimed_system(headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """
+    The systemid the caller says it has. Proves nothing.
+
+    Raises:
+        Failed: it says none, or several, or more than anybody may.
+    """
+    return _text(_one(_values(headers), "systemid"))
+
+
 def read_call(
     headers: Sequence[tuple[bytes, bytes]],
     *,
-    secrets: Secrets,
+    secret: bytes | None,
     now: datetime,
     max_age: timedelta | None,
 ) -> Call:
     """
-    The caller and what it signed.
+    The caller and what it signed. `secret` is that of `claimed_system`; None when there is no such system.
 
     Raises:
         Failed: nobody we know signed this, or not so.
     """
-    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS_BYTES:
-        raise Failed(ErrorCode.REQUEST, "Header qua dai")
     found = _values(headers)
     system_id = _text(_one(found, "systemid"))
     shown, text = _one(found, "hash-header"), _one(found, "sign-header")
-    secret = secrets.secret_of(system_id)
     # Unknown systems take the same way, so that time does not tell which there are.
     if not _is_signed(text, shown, secret=_NOBODY if secret is None else secret) or secret is None:
         raise Failed(ErrorCode.CALLER, _WRONG)
@@ -123,6 +122,8 @@ def read_call(
 
 
 def _values(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, tuple[bytes, ...]]:
+    if sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS_BYTES:
+        raise Failed(ErrorCode.REQUEST, "Header qua dai")
     found: dict[str, tuple[bytes, ...]] = {}
     for name, value in headers:
         key = name.decode("latin-1").lower()

@@ -99,7 +99,11 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, told by `serve` when to end: signals belong to the process, not to one of its parts."""
+    """
+    uvicorn, told by `serve` when to end: signals belong to the process, not to one of its parts.
+
+    `axis.web.server` has the same few lines: neither side may import the other, and what both import has no server.
+    """
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,32 +1,27 @@
 """
-What the VXP gateway shows of one station: what waits for it, and what it has sent.
+What the VXP gateway shows of what waits for one station.
 
 The shelf holds headers of documents the axis handed over and the client has not ended: nothing that could be lost, as
-the axis offers all of it again to the next process. The register lists what was sent through this gateway, newest
-20,000; the documents and where they are lie at the axis, and every row is asked for there.
+the axis offers all of it again to the next process.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
 import structlog
 
 from adapters.document import Document
-from adapters.errors import Closed, MemoryUnusable, NotAllowed, NotFound, StationError
+from adapters.errors import Closed, NotAllowed, NotFound, StationError
 from adapters.inbox import Inbox
-from adapters.memory import Lines
 from adapters.station import Station
 from adapters.vxp_words import Transport
-from axis.core.model import DocumentKey, Kind, Lane, SubmissionId
+from axis.core.model import DocumentKey, Lane
 from axis.edxml.reader import Unreadable
 
 _log = structlog.get_logger(__name__)
@@ -175,104 +170,3 @@ class Shelf:
         """What the axis took back is not shown any more."""
         for key in [key for key, item in self._items.items() if item.document.outcome is not None]:
             del self._items[key]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One sent message."""
-
-    doc_id: SubmissionId
-    """What `sendEdoc` answered: the submission's id, which no repetition and no hold changes."""
-    document: str | None
-    """The axis's id of the document, as soon as it is known."""
-    digest: str
-    kind: str
-    sender: str
-    title: str
-    code: str
-    document_id: str
-    sent_at: str
-
-
-class Register:
-    """What was sent, in a file or in memory. Every method is quick; `add` returns when it would survive a power cut."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._entries: deque[Entry] = deque(maxlen=MAX_SENT)
-        self._known: dict[str, Entry] = {}
-        self._lines: Lines | None = None
-        self._path = path
-        if path is not None:
-            self._open(path)
-
-    def _open(self, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._lines = Lines(path)
-            for line in self._lines.read():
-                with contextlib.suppress(ValueError, TypeError):
-                    self._remember(Entry(**json.loads(line)))
-            self._lines.replace([_line(one) for one in self._entries])
-        except OSError as error:
-            raise MemoryUnusable(f"{path}: {error.strerror}") from error
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._lines is not None:
-            self._lines.close()
-
-    def add(self, entry: Entry) -> None:
-        """It was sent; said again with more known, the newer word counts."""
-        if self._known.get(entry.doc_id) == entry:
-            return
-        if self._lines is not None:
-            try:
-                self._lines.append([_line(entry)])
-            except OSError as error:
-                raise MemoryUnusable(f"{self._path}: {error.strerror}") from error
-        self._remember(entry)
-
-    def _remember(self, entry: Entry) -> None:
-        if entry.doc_id in self._known:
-            self._entries = deque(
-                (entry if one.doc_id == entry.doc_id else one for one in self._entries), maxlen=MAX_SENT
-            )
-        else:
-            if len(self._entries) == MAX_SENT:
-                self._known.pop(self._entries[0].doc_id, None)
-            self._entries.append(entry)
-        self._known[entry.doc_id] = entry
-
-    def find(self, doc_id: str) -> Entry | None:
-        """By what `sendEdoc` answered, or by the axis's id of the document."""
-        found = self._known.get(doc_id)
-        return found or next((one for one in self._entries if one.document == doc_id), None)
-
-    def same(self, *, digest: str, document: str | None) -> Entry | None:
-        """The first sending of these bytes, else of this document."""
-        return next((one for one in self._entries if one.digest == digest), None) or next(
-            (one for one in self._entries if document is not None and one.document == document), None
-        )
-
-    def page(
-        self,
-        *,
-        kind: Kind | None,
-        since: datetime | None,
-        until: datetime | None,
-        offset: int,
-        limit: int,
-    ) -> Sequence[Entry]:
-        """Newest first."""
-        chosen = [
-            one
-            for one in reversed(self._entries)
-            if (kind is None or one.kind == kind.value)
-            and (since is None or datetime.fromisoformat(one.sent_at) >= since)
-            and (until is None or datetime.fromisoformat(one.sent_at) <= until)
-        ]
-        return chosen[offset : offset + limit]
-
-
-def _line(entry: Entry) -> bytes:
-    return json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"

@@ -9,7 +9,6 @@ AX-1 signature, and the original stays fetchable.
 from __future__ import annotations
 
 import re
-from enum import StrEnum, unique
 from typing import Final
 
 from axis.core.model import Tier
@@ -22,14 +21,6 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 """Larger messages go as sent: the copy is made in memory."""
 
 _KEY: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\Z")
-
-
-@unique
-class View(StrEnum):
-    """How a system is given what it receives."""
-
-    AS_SENT = "as_sent"
-    NORMAL = "normal"
 
 
 class _Contents:

@@ -28,6 +28,7 @@ from axis.broker.migration import Migration, Say
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
+from axis.core.directory import VXPSystem
 from axis.core.calendar import Calendar, read_calendar
 from axis.core.directory import VXPSystem
 from axis.core.calendar import Calendar, read_calendar
@@ -56,6 +57,8 @@ from axis.flow.recheck import Rechecker
 from axis.flow.replay import Replayer
 from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
 from axis.flow.seal import Seal
+from axis.flow.station_acts import StationActs
+from axis.flow.vxp_acts import VXPActs, bound_to
 from axis.flow.stamp import Timekeeper
 from axis.flow.station_acts import StationActs
 from axis.flow.value import Valuer, remove_leftovers
@@ -82,6 +85,7 @@ from axis.ledger.store import SQLLedger, as_unavailable, open_engine
 from axis.ledger.tables import event, pending_leaf, vxp_system
 from axis.ledger.timestamps import SQLTimestamps
 from axis.ledger.uploads import Spool, SQLUploads
+from axis.ledger.vault import NotOurs, open_vault
 from axis.ledger.valuations import SQLValuations
 from axis.ledger.vault import NotOurs, Vault, open_vault
 from axis.outside import Outside
@@ -296,6 +300,39 @@ class Axis:
             ids=self.ids,
             bells=self.bells,
         )
+
+    def vxp_acts(self) -> VXPActs:
+        """
+        What people may change about the systems of the VXP interface.
+
+        Raises:
+            SettingsError: the key file of sealed secrets cannot be used.
+        """
+        return VXPActs(self.acts(), vault=self._vault(), randomness=SystemRandomness())
+
+    def station_acts(self) -> StationActs:
+        """What a station itself may change of the directory."""
+        return StationActs(self.acts())
+
+    async def vxp_secret(self, system: VXPSystem) -> bytes | None:
+        """
+        The secret shared with a system of the VXP interface; None when it was sealed under another key file.
+
+        Raises:
+            ServiceUnavailable: the database does not answer.
+            SettingsError: the key file cannot be used.
+        """
+        query = select(vxp_system.c.secret).where(vxp_system.c.id == system.id)
+        async with self.ledger.reading() as connection:
+            sealed = (await connection.execute(query)).scalar()
+        try:
+            return self._vault().unseal(sealed or "", bound_to=bound_to(system))
+        except NotOurs:
+            log.error("vxp.sealed_elsewhere", system=system.id)  # noqa: TRY400 - a person rotates it
+            return None
+
+    def _vault(self) -> Vault:
+        return open_vault(self.settings.keys / VAULT_KEY, randomness=SystemRandomness(), may_create=True)
 
     def queries(self, *, viewer: str) -> Queries:
         """What may be asked about the whole axis; every question is recorded with this name."""

@@ -203,6 +203,13 @@ class Settings:
     allow_plain: bool = _setting(_G.HTTP, SWITCH, "false",
         "Cho phép kết nối không mã hóa ra ngoài máy này (chỉ khi có lớp TLS phía trước).",
         "Allow connections without TLS beyond this machine (only behind something that adds TLS).")
+    vxp: bool = _setting(_G.HTTP, SWITCH, "true",
+        "`axis up` chạy cổng VXP ngay khi có hệ thống VXP đầu tiên (axis station vxp add).",
+        "`axis up` runs the VXP gateway as soon as there is a VXP system (axis station vxp add).")
+    vxp_host: str = _setting(_G.HTTP, HOST, "127.0.0.1",
+        "Địa chỉ lắng nghe của cổng VXP.", "Address the VXP gateway listens on.")
+    vxp_port: int = _setting(_G.HTTP, whole(0, 65_535), "8081",
+        "Cổng của cổng VXP; 0: cổng trống bất kỳ.", "Its port; 0: any free one.")
     metrics_token: Secret | None = _setting(_G.HTTP, SECRET, None,
         "Mã để đọc số đo (/metrics) từ máy khác; không đặt: chỉ máy này đọc được.",
         "Token to read /metrics from elsewhere; not set: only this machine may.", secret=True)

@@ -1,5 +1,9 @@
 """
-`axis adapter vxp`: the gateway for software that speaks the old interface, from a file that says which systems there are.
+The VXP gateway's side of the hub: who its systems are, the directory they see, and its run inside `axis up`.
+
+    central     `axis up` (or `axis adapter vxp` beside the ledger): systems and their sealed secrets come from the
+                ledger, `axis station vxp add` makes them; one credential of the gateway's own acts for all of them
+    an agency   `axis adapter vxp FILE`: the systems of a file, each with the key of its own station
 
 The file is TOML and holds no secret itself::
 
@@ -7,27 +11,157 @@ The file is TOML and holds no secret itself::
     id = "00.26.W00"              # systemid of the old interface
     secret_file = "h26.secret"    # the HMAC secret shared with that system
     key_file = "h26.key"          # AXIS_STATION_KEY of the station it acts as
-    folder = "h26"                # where the list of what it sent is kept
 
 Files it names lie beside it. A secret that others can read is refused.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import ssl
 import tomllib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import structlog
+
+from adapters.errors import NotAnswered, StationError
+from adapters.over_http import HTTPLimits
 from adapters.station import Credentials, Station
-from adapters.vxp import Account
+from adapters.vxp import BASE, Gateway
+from adapters.vxp_accounts import Account
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
-from adapters.vxp_view import View
-from axis.core.directory import Directory, Organ
-from axis.core.errors import SettingsError
+from adapters.vxp_server import serve
+from axis.bootstrap import Axis
+from axis.core.directory import Directory, Organ, View, VXPSystem
+from axis.core.errors import AxisError, ServiceUnavailable, SettingsError
 from axis.core.model import StationId
-from axis.core.ports import Clock, Directories
 from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
+from axis.flow.station_acts import NotForStations
+
+_log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS: Final = 1.0
+"""How often a process that has no system yet looks for one."""
+_AGAIN_SECONDS: Final = 5.0
+_LIMITS: Final = HTTPLimits(connect_seconds=5, answer_seconds=60, wait_seconds=25)
+
+
+# --- inside a process of the axis ---------------------------------------------------------------------------------
+
+
+async def run_gateway(
+    axis: Axis,
+    *,
+    url: str,
+    key: str,
+    stop: asyncio.Event,
+    tls: ssl.SSLContext | None = None,
+    own_tls: ssl.SSLContext | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """
+    The central gateway, from the first system of the VXP interface until `stop`.
+
+    Args:
+        axis: Its ledger has the systems, its directory is what they see.
+        url: Where the axis's HTTP interface is.
+        key: The gateway's own credential there.
+        stop: Ends it.
+        tls: With which the axis's HTTP interface is reached; None for the machine's roots, or none at all.
+        own_tls: With which the gateway itself is reached.
+        ready: Told the address once it is listened on.
+    """
+    settings = axis.settings
+    if not await _first_system(axis, stop):
+        return
+    while not stop.is_set():
+        gateway = Gateway(
+            LedgerAccounts(axis, url=url, key=key, tls=tls),
+            agencies=DirectoryAgencies(axis),
+            clock=axis.clock,
+            ids=axis.ids,
+        )
+        try:
+            await serve(
+                gateway,
+                host=settings.vxp_host,
+                port=settings.vxp_port,
+                stop=stop,
+                tls=own_tls,
+                allow_plain=settings.allow_plain,
+                ready=_telling(ready),
+            )
+        except StationError as problem:
+            # An address in use is no reason to end what documents go through.
+            _log.error("vxp.not_listening", cause=str(problem))
+            await _pause(stop, _AGAIN_SECONDS)
+
+
+def _telling(ready: Callable[[str], None] | None) -> Callable[[str], None]:
+    def tell(address: str) -> None:
+        _log.info("vxp.listening", address=address + BASE)
+        if ready is not None:
+            ready(address + BASE)
+
+    return tell
+
+
+async def _first_system(axis: Axis, stop: asyncio.Event) -> bool:
+    while not stop.is_set():
+        try:
+            if any(one.is_open for one in (await axis.directories.current()).systems.values()):
+                return True
+        except ServiceUnavailable as trouble:
+            _log.warning("vxp.waiting", service=trouble.service, cause=trouble.cause)
+        await _pause(stop, _LOOK_SECONDS)
+    return False
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+
+
+class LedgerAccounts:
+    """`adapters.vxp_accounts.Accounts` from the ledger: what an operator changes holds for the next call."""
+
+    def __init__(self, axis: Axis, *, url: str, key: str, tls: ssl.SSLContext | None = None) -> None:
+        self._axis = axis
+        self._url = url
+        self._key = key
+        self._tls = tls
+        self._stations: dict[StationId, Station] = {}
+
+    async def find(self, system_id: str) -> Account | None:
+        """See the port."""
+        try:
+            system = (await self._axis.directories.current()).systems.get(system_id)
+            secret = await self._axis.vxp_secret(system) if system is not None and system.is_open else None
+        except AxisError as trouble:
+            raise NotAnswered(str(trouble)) from trouble
+        if system is None or secret is None:
+            return None
+        return Account(system_id=system.id, secret=secret, station=self._station(system), view=system.view)
+
+    def _station(self, system: VXPSystem) -> Station:
+        found = self._stations.get(system.station)
+        if found is None:
+            found = self._stations[system.station] = Station(
+                self._url,
+                Credentials(station=system.station, key=self._key),
+                tls=self._tls,
+                # Where TLS is missing here, it is missing on the way from this process to itself.
+                unsafe_without_tls=True,
+                http_limits=_LIMITS,
+            )
+        return found
+
+
+# --- the systems of a file ----------------------------------------------------------------------------------------
 
 
 def read_accounts(path: Path, *, url: str) -> list[Account]:
@@ -59,7 +193,7 @@ def read_accounts(path: Path, *, url: str) -> list[Account]:
 def _account(
     said: dict[str, Any], number: int, *, folder: Path, url: str, problems: list[str]
 ) -> Account | None:
-    known = {"id", "secret_file", "key_file", "folder", "view"}
+    known = {"id", "secret_file", "key_file", "view"}
     texts = {name: value for name, value in said.items() if isinstance(value, str) and value}
     before = len(problems)
     problems += [f"system {number}: {name}: no such entry" for name in sorted(set(said) - known)]
@@ -82,7 +216,6 @@ def _account(
         system_id=texts["id"],
         secret=secret.encode(),
         station=Station(url, Credentials(station=station, key=key)),
-        folder=folder / texts["folder"] if "folder" in texts else None,
         view=View(texts.get("view", View.AS_SENT.value)),
     )
 
@@ -101,17 +234,19 @@ def _secret(path: Path, problems: list[str]) -> str | None:
     return text or None
 
 
-class DirectoryAgencies:
-    """`adapters.vxp_agencies.Agencies` from the axis's own directory; who registers organs is the operator."""
+# --- the directory ------------------------------------------------------------------------------------------------
 
-    def __init__(self, directories: Directories, *, clock: Clock) -> None:
-        self._directories = directories
-        self._clock = clock
+
+class DirectoryAgencies:
+    """`adapters.vxp_agencies.Agencies` from the axis's own directory."""
+
+    def __init__(self, axis: Axis) -> None:
+        self._axis = axis
 
     async def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
         """Organs in the order of their numbers; closed ones only when asked for."""
-        directory = await self._directories.current()
-        at = self._clock.now()
+        directory = await self._axis.directories.current()
+        at = self._axis.clock.now()
         codes: dict[int, list[str]] = {}
         for code, numbers in directory.codes.items():
             for number in numbers:
@@ -127,14 +262,24 @@ class DirectoryAgencies:
                 )
 
     async def register(self, station: StationId, form: AgencyForm) -> None:
-        """Not by a program: codes are given by the operator's act, with a reason."""
-        del station, form
-        raise AgencyRefused("Don vi van hanh Truc dang ky ma dinh danh: axis organ import")
+        """See the port. Mail and telephone are no part of the axis's directory."""
+        try:
+            await self._axis.station_acts().register(
+                station, code=form.code, name=form.name, parent=form.parent_code, reason="VXP registerAgency"
+            )
+        except NotForStations as no:
+            raise AgencyRefused(no.vi) from no
+        except ServiceUnavailable as trouble:
+            raise NotAnswered(str(trouble)) from trouble
 
     async def remove(self, station: StationId, code: str) -> None:
-        """As `register`."""
-        del station, code
-        raise AgencyRefused("Don vi van hanh Truc dong ma dinh danh: axis organ import")
+        """See the port."""
+        try:
+            await self._axis.station_acts().close(station, code=code, reason="VXP deleteAgency")
+        except NotForStations as no:
+            raise AgencyRefused(no.vi) from no
+        except ServiceUnavailable as trouble:
+            raise NotAnswered(str(trouble)) from trouble
 
 
 def _agency(

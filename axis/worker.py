@@ -12,22 +12,26 @@ with the error: whoever runs it starts it again.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import fcntl
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
-from axis.bootstrap import Axis, open_axis, open_broker
+from axis.bootstrap import Axis, SystemRandomness, open_axis, open_broker
+from axis.core.credentials import KEY_BYTES, hash_of_key
 from axis.core.errors import ServiceUnavailable, SettingsError
 from axis.core.retry import DELIVERIES, Backoff
 from axis.settings import Settings
+from axis.vxp import run_gateway
 from axis.web.app import create_app
 from axis.web.server import TLS, serve
 from axis.web.services import WebLimits, WebServices
@@ -55,6 +59,7 @@ async def up(
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _alone_in(settings.home):
         async with open_axis(settings, may_create=True, failures=failures) as axis, _together(stop) as group:
+            door = _GatewayDoor()
             for part in (
                 axis.sequencer(holder=_holder()).run(stop, wake=axis.ledger.appended),
                 axis.holds.run(stop),
@@ -64,7 +69,15 @@ async def up(
                 axis.valuer().run(stop),
                 axis.deadline_keeper().run(stop),
                 _tidy(axis, stop),
-                _serve(axis, settings, has_broker=False, stop=stop, ready=ready),
+                _serve(
+                    axis,
+                    settings,
+                    has_broker=False,
+                    stop=stop,
+                    ready=door.listening(ready),
+                    gateway_hash=hash_of_key(door.key),
+                ),
+                _gateway(axis, door, stop=stop, ready=ready),
             ):
                 group.create_task(part)
 
@@ -109,9 +122,15 @@ async def web(settings: Settings, *, stop: asyncio.Event, ready: Ready | None = 
 
 
 async def _serve(
-    axis: Axis, settings: Settings, *, has_broker: bool, stop: asyncio.Event, ready: Ready | None
+    axis: Axis,
+    settings: Settings,
+    *,
+    has_broker: bool,
+    stop: asyncio.Event,
+    ready: Ready | None,
+    gateway_hash: str | None = None,
 ) -> None:
-    app = create_app(web_services(axis, has_broker=has_broker))
+    app = create_app(web_services(axis, has_broker=has_broker, gateway_hash=gateway_hash))
     tls = None
     if settings.http_cert is not None:
         tls = TLS(
@@ -130,7 +149,49 @@ async def _serve(
     )
 
 
-def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
+class _GatewayDoor:
+    """Between the HTTP interface and the VXP gateway of one process: a key nobody else has, and an address."""
+
+    def __init__(self) -> None:
+        self.key = f"axis-vxp-gateway.{base64.urlsafe_b64encode(SystemRandomness().take(KEY_BYTES)).decode()}"
+        self.address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def listening(self, ready: Ready | None) -> Ready:
+        """`ready`, and the gateway hears the address, too."""
+
+        def tell(address: str) -> None:
+            self.address.set_result(address)
+            if ready is not None:
+                ready(address)
+
+        return tell
+
+
+async def _gateway(axis: Axis, door: _GatewayDoor, *, stop: asyncio.Event, ready: Ready | None) -> None:
+    """The VXP gateway, which comes to the axis over HTTP like one on another machine."""
+    settings = axis.settings
+    if not settings.vxp:
+        return
+    stopped = asyncio.ensure_future(stop.wait())
+    either: set[asyncio.Future[Any]] = {door.address, stopped}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not door.address.done():
+        return
+    to_axis, own = None, None
+    if settings.http_cert is not None:
+        # To itself under whatever name it listens on: what is believed is its own certificate and no other.
+        to_axis = ssl.create_default_context(cafile=str(settings.http_cert))
+        to_axis.check_hostname = False
+        to_axis.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        own.load_cert_chain(settings.http_cert, settings.http_key)
+    await run_gateway(
+        axis, url=door.address.result(), key=door.key, stop=stop, tls=to_axis, own_tls=own, ready=ready
+    )
+
+
+def web_services(axis: Axis, *, has_broker: bool, gateway_hash: str | None = None) -> WebServices:
     """The parts of an axis the HTTP interface needs."""
     settings = axis.settings
     return WebServices(
@@ -147,6 +208,7 @@ def web_services(axis: Axis, *, has_broker: bool) -> WebServices:
         log_origin=settings.log_name,
         log_keys=(axis.keys.receipts.verifier.text, axis.keys.log.verifier.text),
         has_broker=has_broker,
+        gateway_hash=gateway_hash,
         figures=axis.figures,
         metrics_token=settings.metrics_token.reveal() if settings.metrics_token is not None else None,
         limits=WebLimits(body_bytes=settings.max_message_bytes),

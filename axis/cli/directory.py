@@ -15,11 +15,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from axis.cli import readiness
 from axis.cli.run import settings
-from axis.core.directory import Directory, Organ, Station
+from axis.core.directory import Directory, Organ, Station, View
 from axis.core.errors import NotFound
 from axis.core.model import Actor, Channel, Digest, SignaturePolicy, StationId, iso
-from axis.core.text import searchable
+from axis.core.organ_search import OrganIndex
+from axis.core.register import readiness_of
 from axis.speech import Format, complain, err, print_json, print_rows, say, tell
 
 _T = TypeVar("_T")
@@ -36,8 +38,8 @@ def add_to(app: typer.Typer) -> None:
     organ = typer.Typer(
         no_args_is_help=True, help=say("Danh mục cơ quan, đơn vị.", "The directory of organs.")
     )
-    organ.command("import", help=say("Nạp danh mục (CSV); --dry-run chỉ liệt kê lỗi.",
-                                     "Import a list (CSV); --dry-run only lists defects."))(organ_import)  # fmt: skip
+    organ.command("import", help=say("Nạp danh mục (CSV, JSON); --dry-run chỉ liệt kê lỗi.",
+                                     "Import a list (CSV, JSON); --dry-run only lists defects."))(organ_import)  # fmt: skip
     organ.command(
         "show",
         help=say("Một cơ quan, các mã và điểm kết nối của nó.", "One organ, its codes and its station."),
@@ -65,6 +67,24 @@ def add_to(app: typer.Typer) -> None:
     cert.command("list", help=say("Các chứng thư đã gắn.", "Bound certificates."))(cert_list)
     cert.command("revoke", help=say("Bỏ gắn một chứng thư.", "Unbind a certificate."))(cert_revoke)
     station.add_typer(cert, name="cert")
+    station.command("acts-for", help=say("Các điểm kết nối mà một cổng tập trung được thay mặt.",
+                                         "Stations a central gateway may act for."))(station_acts_for)  # fmt: skip
+    vxp = typer.Typer(
+        no_args_is_help=True,
+        help=say("Hệ thống dùng giao tiếp VXP.", "Systems that speak the VXP interface."),
+    )
+    vxp.command("add", help=say("Thêm một hệ thống; systemid và khóa bí mật được in ra đúng một lần.",
+                                "Add a system; its systemid and secret are printed once."))(vxp_add)  # fmt: skip
+    vxp.command("list", help=say("Danh sách.", "The list."))(vxp_list)
+    vxp.command("rotate", help=say("Cấp khóa bí mật mới; khóa cũ hết giá trị.",
+                                   "A new secret; the old one is void."))(vxp_rotate)  # fmt: skip
+    vxp.command(
+        "view", help=say("Đổi cách hệ thống nhận gói tin.", "How the system is given what it receives.")
+    )(vxp_view)
+    vxp.command("close", help=say("Không cho hệ thống vào nữa.", "Let the system in no more."))(vxp_close)
+    vxp.command("open", help=say("Cho hệ thống vào lại.", "Let the system in again."))(vxp_open)
+    station.add_typer(vxp, name="vxp")
+    readiness.add_to(organ, station)
     app.add_typer(station, name="station")
 
     secrecy = typer.Typer(
@@ -148,6 +168,7 @@ def organ_show(
         "codes": sorted(one for one, numbers in directory.codes.items() if organ.number in numbers),
         "above": [one.code for one in list(directory.ancestry(organ.number))[1:]],
         "station": station.id if station is not None else None,
+        "readiness": readiness_of(directory, organ.number, at=at).value,
         "valid_from": iso(organ.valid_from) if organ.valid_from else None,
         "valid_to": iso(organ.valid_to) if organ.valid_to else None,
         "successor": successor.code if successor is not None else None,
@@ -168,18 +189,12 @@ def organ_search(
     ] = 20,
     as_json: _JSON = False,
 ) -> None:
-    wanted = searchable(*words).split()
-    directory = _directory()
-    found = [
-        organ
-        for organ in directory.organs.values()
-        if all(word in searchable(organ.name, organ.code) for word in wanted)
-    ][:limit]
+    found = OrganIndex.of(_directory().organs.values()).search(" ".join(words), most=limit)
     print_rows(
         [_organ_row(one) for one in found],
         form=Format.JSON if as_json else Format.TABLE,
         columns={
-            "code": say("Mã định danh", "Code"),
+            "shown": say("Mã định danh", "Code"),
             "name": say("Tên", "Name"),
             "kind": say("Loại", "Kind"),
         },
@@ -188,7 +203,13 @@ def organ_search(
 
 
 def _organ_row(organ: Organ) -> dict[str, Any]:
-    return {"code": organ.code, "name": organ.name, "kind": organ.kind}
+    return {
+        "code": organ.code,
+        "shown": organ.shown_code,
+        "name": organ.name,
+        "kind": organ.kind,
+        "confidence": organ.confidence,
+    }
 
 
 # --- stations -----------------------------------------------------------------------------------------------------
@@ -196,9 +217,10 @@ def _organ_row(organ: Organ) -> dict[str, Any]:
 
 def station_add(
     station: _STATION,
-    organs: Annotated[list[str], typer.Option("--organs", metavar="CODE", help=say("Cơ quan mà điểm kết nối đại diện, kể cả các đơn vị bên dưới.", "Organs it speaks for, with all below."), show_default=False)],
+    organs: Annotated[list[str] | None, typer.Option("--organs", metavar="CODE", help=say("Cơ quan mà điểm kết nối đại diện, kể cả các đơn vị bên dưới.", "Organs it speaks for, with all below."), show_default=False)] = None,
     name: Annotated[str, typer.Option("--name", help=say("Tên để hiển thị.", "Name to show."))] = "",
     channel: Annotated[Channel, typer.Option("--channel", help=say("Cách nhận văn bản.", "How it takes its documents."))] = Channel.AMQP,
+    acts_for: Annotated[list[str] | None, typer.Option("--acts-for", metavar="STATION", help=say("Cổng tập trung: điểm kết nối mà cổng được thay mặt.", "A central gateway: a station it may act for."), show_default=False)] = None,
     signature: Annotated[SignaturePolicy, typer.Option("--signature", help=say("required: phải ký; labelled: nhận cả chưa ký, để tham khảo.", "required: must sign; labelled: unsigned travels as reference."))] = SignaturePolicy.REQUIRED,
     who: _AS = None,
     reason: _REASON = "",
@@ -206,15 +228,21 @@ def station_add(
 ) -> None:  # fmt: skip
     from axis.flow.acts import NewStation
 
+    if not organs and not acts_for:
+        raise typer.BadParameter(
+            say("cần ít nhất một cơ quan, hoặc --acts-for", "at least one organ is needed, or --acts-for"),
+            param_hint="--organs",
+        )
     found = settings()
     wanted = NewStation(
         id=StationId(station),
         name=name or station,
-        organs=tuple(organs),
+        organs=tuple(organs or ()),
         channel=channel,
         policy=signature,
         inline_bytes=found.inline_bytes,
         window=found.window,
+        acts_for=frozenset(StationId(one) for one in acts_for or ()),
     )
     credential = _act(lambda acts: acts.add_station(wanted, by=_person(who, reason)))
     _hand_out(credential, as_json=as_json)
@@ -253,6 +281,8 @@ def station_show(station: _STATION, as_json: _JSON = False) -> None:
         "inline_bytes": found.inline_bytes,
         "window": found.window,
         "refuses_unpassed": found.refuses_unpassed,
+        "acts_for": sorted(found.acts_for),
+        "vxp": sorted(one.id for one in directory.systems.values() if one.station == found.id and one.is_open),
     }  # fmt: skip
     if as_json:
         print_json(row)
@@ -298,6 +328,100 @@ def _hand_out(credential: Any, *, as_json: bool) -> None:
     tell(f"AXIS_STATION_SECRET={credential.queue_secret}")
     err.print(say("Khóa chỉ hiện một lần; Trục chỉ giữ mã băm. Hãy trao cho đơn vị theo đường an toàn.",
                   "The key is shown once; the axis keeps its hash. Hand it over by a safe way."))  # fmt: skip
+
+
+def station_acts_for(
+    gateway: Annotated[str, typer.Argument(metavar="GATEWAY", show_default=False)],
+    stations: Annotated[list[str] | None, typer.Argument(metavar="STATION…", help=say("Toàn bộ danh sách mới; bỏ trống: không còn điểm nào.", "The whole new list; without any: none any more."), show_default=False)] = None,
+    who: _AS = None,
+    reason: _REASON = "",
+) -> None:  # fmt: skip
+    listed = frozenset(StationId(one) for one in stations or ())
+    _act(lambda acts: acts.set_station(StationId(gateway), acts_for=listed, by=_person(who, reason)))
+    err.print(
+        say(
+            f"{gateway} được thay mặt {len(listed)} điểm kết nối.",
+            f"{gateway} may act for {len(listed)} stations.",
+        )
+    )
+
+
+# --- systems of the VXP interface ---------------------------------------------------------------------------------
+
+_SYSTEM = Annotated[str, typer.Argument(metavar="SYSTEMID", show_default=False)]
+
+
+def vxp_add(
+    station: _STATION,
+    system: _SYSTEM,
+    view: Annotated[View, typer.Option("--view", help=say("as_sent: đúng từng byte; normal: bản dẫn xuất theo thứ tự của quy chuẩn.", "as_sent: byte for byte; normal: a derived copy in the regulation's order."))] = View.AS_SENT,
+    who: _AS = None,
+    reason: _REASON = "",
+    as_json: _JSON = False,
+) -> None:  # fmt: skip
+    _show_secret(
+        _vxp_act(
+            lambda acts: acts.add(system, station=StationId(station), view=view, by=_person(who, reason))
+        ),
+        as_json=as_json,
+    )
+
+
+def vxp_rotate(system: _SYSTEM, who: _AS = None, reason: _REASON = "", as_json: _JSON = False) -> None:
+    _show_secret(_vxp_act(lambda acts: acts.rotate(system, by=_person(who, reason))), as_json=as_json)
+
+
+def _show_secret(handed_out: Any, *, as_json: bool) -> None:
+    """The one time the secret is shown."""
+    if as_json:
+        print_json(
+            {
+                "systemid": handed_out.system.id,
+                "secret": handed_out.secret,
+                "station": handed_out.system.station,
+            }
+        )
+        return
+    tell(f"systemid={handed_out.system.id}")
+    tell(f"secret={handed_out.secret}")
+    err.print(say("Khóa bí mật chỉ hiện một lần. Hãy trao cho đơn vị theo đường an toàn.",
+                  "The secret is shown once. Hand it over by a safe way."))  # fmt: skip
+
+
+def vxp_view(
+    system: _SYSTEM,
+    view: Annotated[View, typer.Argument(show_default=False)],
+    who: _AS = None,
+    reason: _REASON = "",
+) -> None:
+    _vxp_act(lambda acts: acts.change(system, view=view, by=_person(who, reason)))
+    err.print(say(f"{system} nhận {view.value}.", f"{system} is given {view.value}."))
+
+
+def vxp_close(system: _SYSTEM, who: _AS = None, reason: _REASON = "") -> None:
+    _vxp_act(lambda acts: acts.change(system, is_open=False, by=_person(who, reason)))
+    err.print(say(f"Đã đóng {system}.", f"{system} is closed."))
+
+
+def vxp_open(system: _SYSTEM, who: _AS = None, reason: _REASON = "") -> None:
+    _vxp_act(lambda acts: acts.change(system, is_open=True, by=_person(who, reason)))
+    err.print(say(f"Đã mở lại {system}.", f"{system} is open."))
+
+
+def vxp_list(as_json: _JSON = False) -> None:
+    print_rows(
+        [
+            {"systemid": one.id, "station": one.station, "view": one.view.value, "open": one.is_open}
+            for one in sorted(_directory().systems.values(), key=lambda one: one.id)
+        ],
+        form=Format.JSON if as_json else Format.TABLE,
+        columns={
+            "systemid": "systemid",
+            "station": say("Điểm kết nối", "Station"),
+            "view": say("Bản nhận", "View"),
+            "open": say("Đang mở", "Open"),
+        },
+    )
 
 
 # --- certificates -------------------------------------------------------------------------------------------------
@@ -403,6 +527,16 @@ def _act(act: Callable[[Any], Awaitable[_T]]) -> _T:
         found = settings()
         async with open_axis(found, may_create=True) as axis, open_accounts(found) as accounts:
             return await act(axis.acts(accounts=accounts))
+
+    return asyncio.run(run())
+
+
+def _vxp_act(act: Callable[[Any], Awaitable[_T]]) -> _T:
+    from axis.bootstrap import open_axis
+
+    async def run() -> _T:
+        async with open_axis(settings(), may_create=True) as axis:
+            return await act(axis.vxp_acts())
 
     return asyncio.run(run())
 

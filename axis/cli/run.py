@@ -77,7 +77,9 @@ def _start(part: _Part) -> None:
 
 
 def _ready(where: str) -> None:
-    if where.startswith("http"):
+    if where.endswith("/XrdAdapter/adapter"):
+        err.print(say(f"Cổng VXP tại {where}.", f"VXP gateway at {where}."), highlight=False)
+    elif where.startswith("http"):
         err.print(
             say(f"Trục đang chạy tại {where}. Ctrl-C để dừng.", f"The axis runs at {where}. Ctrl-C stops it.")
         )

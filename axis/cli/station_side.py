@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -249,7 +250,7 @@ def adapter_webhook(
 
 
 def adapter_vxp(
-    accounts: Annotated[Path, typer.Argument(metavar="FILE", help=say("Tệp TOML liệt kê các hệ thống (docs/vxp.md).", "TOML file with the systems (docs/vxp.md)."), show_default=False)],
+    accounts: Annotated[Path | None, typer.Argument(metavar="FILE", help=say("Tệp TOML liệt kê các hệ thống (docs/vxp.md); không có: các hệ thống trong nhật ký, cổng tập trung.", "TOML file with the systems (docs/vxp.md); without it: those of the ledger, as a central gateway."), show_default=False)] = None,
     host: Annotated[str, typer.Option("--host", help=say("Địa chỉ lắng nghe.", "Address to listen on."))] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help=say("Cổng; 0: cổng trống bất kỳ.", "Port; 0: any free one."))] = 8081,
     cert: Annotated[Path | None, typer.Option("--cert", metavar="PEM", help=say("Chứng thư HTTPS; cần có khi lắng nghe ra ngoài máy này.", "HTTPS certificate; needed beyond this machine."), show_default=False)] = None,
@@ -260,9 +261,10 @@ def adapter_vxp(
 
     from adapters.errors import StationError
     from adapters.vxp import Gateway
+    from adapters.vxp_accounts import Accounts, ListedAccounts
     from adapters.vxp_server import serve
     from axis.bootstrap import SystemClock, SystemIds, open_axis
-    from axis.vxp import DirectoryAgencies, read_accounts
+    from axis.vxp import DirectoryAgencies, LedgerAccounts, read_accounts
 
     found = settings()
     address = url or (found.station_url.reveal() if found.station_url is not None else None)
@@ -280,11 +282,31 @@ def adapter_vxp(
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(cert, key)
 
+    gateway_key = found.station_key
+    if accounts is None and gateway_key is None:
+        raise SettingsError(
+            (
+                say(
+                    "AXIS_STATION_KEY: cần có: khóa của cổng tập trung (axis station add … --acts-for)",
+                    "AXIS_STATION_KEY: required: the central gateway's key (axis station add … --acts-for)",
+                ),
+            )
+        )
+
     async def run() -> None:
-        async with open_axis(found) as axis:
+        async with AsyncExitStack() as stack:
+            # Beside an agency there is no ledger: what needs the directory says so then.
+            axis = None
+            if accounts is None or found.is_postgresql or found.home.is_dir():
+                axis = await stack.enter_async_context(open_axis(found))
+            if accounts is not None:
+                systems: Accounts = ListedAccounts(read_accounts(accounts, url=address))
+            else:
+                assert axis is not None and gateway_key is not None  # noqa: PT018 - both were just made sure of
+                systems = LedgerAccounts(axis, url=address, key=gateway_key.reveal())
             gateway = Gateway(
-                read_accounts(accounts, url=address),
-                agencies=DirectoryAgencies(axis.directories, clock=axis.clock),
+                systems,
+                agencies=DirectoryAgencies(axis) if axis is not None else None,
                 clock=SystemClock(),
                 ids=SystemIds(),
             )

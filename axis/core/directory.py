@@ -26,6 +26,15 @@ class Readiness(StrEnum):
     FULL = "full"
 
 
+@unique
+class View(StrEnum):
+    """How a system of the VXP interface is given what it receives."""
+
+    AS_SENT = "as_sent"
+    NORMAL = "normal"
+    """A derived copy, elements in the order of the regulation; never of what carries an AX-1 signature."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organ:
     """An addressable body."""
@@ -71,8 +80,22 @@ class Station:
     """Queue-name suffix of 16 characters; known to the axis and the station only."""
     refuses_unpassed: bool = False
     """A receiver that takes only documents whose signature passed."""
+    acts_for: frozenset[StationId] = frozenset()
+    """Stations a central gateway may act as, with its own credential (design section 7)."""
     priority_scale: str = "0-4"
     """How its software numbers urgency: `0-4`, or `1-5` with 5 = normal (`axis.edxml.message.PriorityScale`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VXPSystem:
+    """A program that speaks the VXP interface, and the station it is at the axis."""
+
+    id: str
+    """Its `systemid`."""
+    station: StationId
+    view: View
+    is_open: bool
+    """A closed one is not let in any more; its name stays taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +150,8 @@ class Directory:
     """Digests two operators released from a secrecy hit."""
     releases: Mapping[Digest, tuple[str, ...]] = field(default_factory=dict)
     """Who released which digest; one person alone releases nothing."""
+    systems: Mapping[str, VXPSystem] = field(default_factory=dict)
+    """Systems of the VXP interface, by systemid."""
 
     def by_code(self, code: str, *, at: datetime) -> Organ | None:
         """The organ that has the code (normal form) at `at`, else one that had it, else None."""
@@ -170,6 +195,10 @@ class Directory:
             for distance, organ in enumerate(self.ancestry(number))
             for delegation in self.delegations.get(organ.number, ())
         )
+
+    def has_gateway(self, station: StationId) -> bool:
+        """Whether the axis's own VXP gateway acts as this station: it has an open system of that interface."""
+        return any(one.station == station and one.is_open for one in self.systems.values())
 
     def bound(self, number: OrganNumber, *, at: datetime) -> tuple[BoundCertificate, ...]:
         """Certificates that may sign for the organ at `at`."""

@@ -67,6 +67,7 @@ class EventKind(StrEnum):
     STATION_CHANGED = "station.changed"
     DELEGATION_CHANGED = "delegation.changed"
     CERTIFICATE_CHANGED = "certificate.changed"
+    VXP_CHANGED = "vxp.changed"  # a system of the VXP interface and its station
     TRUST_CHANGED = "trust.changed"
     POLICY_CHANGED = "policy.changed"
     KEYS_CHANGED = "keys.changed"
@@ -87,6 +88,7 @@ ACTS = frozenset(
         EventKind.STATION_CHANGED,
         EventKind.DELEGATION_CHANGED,
         EventKind.CERTIFICATE_CHANGED,
+        EventKind.VXP_CHANGED,
         EventKind.TRUST_CHANGED,
         EventKind.POLICY_CHANGED,
         EventKind.KEYS_CHANGED,

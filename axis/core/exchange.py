@@ -237,6 +237,26 @@ class Whereabouts:
     """What the signatures inside the attachments make of it; None while it is held."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted:
+    """One submission, as its station finds it again in the list of what it handed in."""
+
+    submission: SubmissionId
+    document: DocumentKey | None
+    """None as long as it is held, and when it was refused."""
+    digest: Digest
+    kind: Kind | None
+    """None when nobody could read it."""
+    sender: str
+    """Code in `From`, as written."""
+    document_id: str
+    code: str
+    subject: str
+    state: SubmissionState
+    reason: ReasonCode | None
+    received_at: datetime
+
+
 # --- JSON ---------------------------------------------------------------------------------------------------------
 
 
@@ -353,6 +373,23 @@ def whereabouts_json(where: Whereabouts) -> dict[str, JSON]:
         "state": where.state.value,
         "value": where.value.value if where.value else None,
         "deliveries": [_line_json(line) for line in where.deliveries],
+    }
+
+
+def submitted_json(one: Submitted) -> dict[str, JSON]:
+    """One line of the list of submissions."""
+    return {
+        "submission": one.submission,
+        "document": one.document,
+        "digest": one.digest,
+        "kind": one.kind.value if one.kind else None,
+        "from": one.sender,
+        "document_id": one.document_id,
+        "code": one.code,
+        "subject": one.subject,
+        "state": one.state.value,
+        "reason": one.reason.value if one.reason else None,
+        "received_at": iso(one.received_at),
     }
 
 
@@ -591,6 +628,35 @@ def read_whereabouts(value: Mapping[str, Any]) -> Whereabouts:
         raise BadMessage("$", str(problem)) from problem
 
 
+def read_submitted(value: Mapping[str, Any]) -> Submitted:
+    """
+    The station's reading of one line of the list of submissions.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    document, kind = _optional_text(value, "document"), _optional_text(value, "kind")
+    reason = _optional_text(value, "reason")
+    try:
+        return Submitted(
+            submission=SubmissionId(_text(value, "submission")),
+            document=DocumentKey(document) if document is not None else None,
+            digest=Digest(_text(value, "digest")),
+            kind=Kind(kind) if kind is not None else None,
+            sender=_text(value, "from"),
+            document_id=_text(value, "document_id"),
+            code=_text(value, "code"),
+            subject=_text(value, "subject"),
+            state=SubmissionState(_text(value, "state")),
+            reason=ReasonCode(reason) if reason is not None else None,
+            received_at=_time(value, "received_at"),
+        )
+    except BadMessage:
+        raise
+    except ValueError as problem:
+        raise BadMessage("$", str(problem)) from problem
+
+
 def read_feed(value: Mapping[str, Any]) -> FeedEntry:
     """
     The station's reading of one event.
@@ -618,6 +684,7 @@ __all__ = [
     "Receipt",
     "StationId",
     "StationMessage",
+    "Submitted",
     "Whereabouts",
     "answer_json",
     "cause_json",
@@ -630,8 +697,10 @@ __all__ = [
     "read_feed",
     "read_receipt",
     "read_station_message",
+    "read_submitted",
     "read_whereabouts",
     "receipt_json",
     "station_message_json",
+    "submitted_json",
     "whereabouts_json",
 ]

@@ -15,7 +15,16 @@ from typing import Protocol
 
 from axis.core.directory import Directory, Station
 from axis.core.events import Event
-from axis.core.exchange import Answer, Consignment, DeliveryRef, FeedEntry, Notice, Receipt, Whereabouts
+from axis.core.exchange import (
+    Answer,
+    Consignment,
+    DeliveryRef,
+    FeedEntry,
+    Notice,
+    Receipt,
+    Submitted,
+    Whereabouts,
+)
 from axis.core.model import (
     ConsignmentId,
     DeliveryId,
@@ -53,6 +62,14 @@ class Randomness(Protocol):
 
     def take(self, size: int) -> bytes:
         """`size` bytes that nobody can guess."""
+        ...
+
+
+class Vault(Protocol):
+    """Keeps secrets the axis must be able to say again."""
+
+    def seal(self, secret: bytes, *, bound_to: str) -> str:
+        """The secret as it may lie in a database; it opens for `bound_to` only."""
         ...
 
 
@@ -410,6 +427,10 @@ class Transaction(Protocol):
         """Set the queue-name suffix and the hash of the key of a station that exists; None leaves one as it is."""
         ...
 
+    async def keep_vxp_secret(self, system: str, *, sealed: str) -> None:
+        """Set the sealed secret of a VXP system that exists."""
+        ...
+
 
 class Ledger(Protocol):
     """The store of the axis. Raises `ServiceUnavailable` when the database does not answer."""
@@ -524,6 +545,18 @@ class Directories(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionFilter:
+    """Which of its submissions a station wants to see; what is None does not matter."""
+
+    kind: Kind | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    """Both are of the receipt, and both are included."""
+    named: str | None = None
+    """Id of a submission, or of the document that came of it."""
+
+
 class StationView(Protocol):
     """
     What one station may see, and nothing of anybody else: every reading takes the station whose eyes it is for.
@@ -537,6 +570,14 @@ class StationView(Protocol):
 
     async def consignment(self, station: StationId, document: DocumentKey, *, refs: int) -> Ready:
         """The station's newest consignment of the document."""
+        ...
+
+    async def submissions(
+        self, station: StationId, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        """
+        What the station handed in, newest first: accepted, held and refused. What was there already is in the list once.
+        """
         ...
 
     async def payload_of(self, station: StationId, document: DocumentKey) -> DocumentRow:

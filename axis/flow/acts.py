@@ -89,6 +89,8 @@ class NewStation:
     window: int = 1_000
     refuses_unpassed: bool = False
     priority_scale: PriorityScale = PriorityScale.ZERO_TO_FOUR
+    acts_for: frozenset[StationId] = frozenset()
+    """Stations a central gateway may act as."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Decision(Generic[_R]):
+class Decision(Generic[_R]):
     """What an act comes to on one snapshot: events' facts, and what else belongs into the transaction."""
 
     facts: Sequence[tuple[EventKind, Mapping[str, JSON]]]
@@ -170,7 +172,7 @@ class Acts:
         """
         listed = list(rows)
 
-        def decide(directory: Directory, at: datetime) -> _Decision[ImportReport]:
+        def decide(directory: Directory, at: datetime) -> Decision[ImportReport]:
             plan = plan_import(
                 listed, directory=directory, at=at, with_assumed=with_assumed, other_forms=other_forms
             )
@@ -187,10 +189,10 @@ class Acts:
                 defects=every,
                 version=directory.version + 1 if plan.changes and not dry_run else None,
             )
-            facts = () if dry_run else tuple(_organs_facts(plan.changes, source=source))
-            return _Decision(facts=facts, result=report)
+            facts = () if dry_run else tuple(organs_facts(plan.changes, source=source))
+            return Decision(facts=facts, result=report)
 
-        return await self._act(by, decide, reason_needed=not dry_run)
+        return await self.act(by, decide, reason_needed=not dry_run)
 
     # --- stations -------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Acts:
             queue_secret=queue_secret_of(self._randomness.take(QUEUE_SECRET_BYTES)),
         )
 
-        def decide(directory: Directory, at: datetime) -> _Decision[Credential]:
+        def decide(directory: Directory, at: datetime) -> Decision[Credential]:
             station = Station(
                 id=wanted.id,
                 name=same_text(wanted.name),
@@ -220,8 +222,9 @@ class Acts:
                 secret="",
                 refuses_unpassed=wanted.refuses_unpassed,
                 priority_scale=wanted.priority_scale.value,
+                acts_for=wanted.acts_for,
             )
-            problems = _problems_of(station)
+            problems = _problems_of(station, directory)
             if STATION_ID.match(wanted.id) is None:
                 problems.append(f"{wanted.id[:40]!r}: 2 to 31 of a-z, 0-9 and -, not beginning with -")
             elif wanted.id in directory.stations:
@@ -238,7 +241,7 @@ class Acts:
             ]
             if changes:
                 facts.append((EventKind.DELEGATION_CHANGED, {"changes": changes}))
-            return _Decision(
+            return Decision(
                 facts=facts,
                 result=credential,
                 first=self._at_broker(
@@ -249,7 +252,7 @@ class Acts:
                 within=_keep(credential, queue_secret=True),
             )
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     async def set_station(
         self,
@@ -263,6 +266,7 @@ class Acts:
         window: int | None = None,
         refuses_unpassed: bool | None = None,
         priority_scale: PriorityScale | None = None,
+        acts_for: frozenset[StationId] | None = None,
     ) -> Station:
         """
         Change what a station is and may do; None leaves a thing as it is. Returns the station as it is now.
@@ -272,7 +276,7 @@ class Acts:
             InvalidAct: what was asked for makes no sense.
         """
 
-        def decide(directory: Directory, _: datetime) -> _Decision[Station]:
+        def decide(directory: Directory, _: datetime) -> Decision[Station]:
             before = _station(directory, station)
             after = replace(
                 before,
@@ -283,12 +287,13 @@ class Acts:
                 window=before.window if window is None else window,
                 refuses_unpassed=before.refuses_unpassed if refuses_unpassed is None else refuses_unpassed,
                 priority_scale=before.priority_scale if priority_scale is None else priority_scale.value,
+                acts_for=before.acts_for if acts_for is None else acts_for,
             )
-            if problems := _problems_of(after):
+            if problems := _problems_of(after, directory):
                 raise InvalidAct(tuple(problems))
-            return _Decision(facts=_changed(before, after), result=after)
+            return Decision(facts=_changed(before, after), result=after)
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     async def suspend_station(self, station: StationId, *, by: Actor) -> Station:
         """
@@ -299,12 +304,12 @@ class Acts:
             ServiceUnavailable: recorded, as the ledger says; its account at the broker may still be open. Again.
         """
 
-        def decide(directory: Directory, _: datetime) -> _Decision[Station]:
+        def decide(directory: Directory, _: datetime) -> Decision[Station]:
             before = _station(directory, station)
             after = replace(before, state=StationState.SUSPENDED)
-            return _Decision(facts=_changed(before, after), result=after)
+            return Decision(facts=_changed(before, after), result=after)
 
-        after = await self._act(by, decide)
+        after = await self.act(by, decide)
         if self._accounts is not None:
             await self._accounts.suspend(station, secret=after.secret)
         return after
@@ -318,16 +323,16 @@ class Acts:
             ServiceUnavailable: not recorded for certain. Again.
         """
 
-        def decide(directory: Directory, _: datetime) -> _Decision[Station]:
+        def decide(directory: Directory, _: datetime) -> Decision[Station]:
             before = _station(directory, station)
             after = replace(before, state=StationState.ACTIVE)
-            return _Decision(
+            return Decision(
                 facts=_changed(before, after),
                 result=after,
                 first=self._at_broker(lambda accounts: accounts.resume(station, secret=before.secret)),
             )
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     async def rotate_station(self, station: StationId, *, by: Actor) -> Credential:
         """
@@ -341,11 +346,11 @@ class Acts:
         """
         key = key_of(station, randomness=self._randomness.take(KEY_BYTES))
 
-        def decide(directory: Directory, _: datetime) -> _Decision[Credential]:
+        def decide(directory: Directory, _: datetime) -> Decision[Credential]:
             found = _station(directory, station)
             credential = Credential(station=station, key=key, queue_secret=found.secret)
             said = station_facts(found)
-            return _Decision(
+            return Decision(
                 facts=[(EventKind.STATION_CHANGED, {"before": said, "after": said, "rotated": ["key"]})],
                 result=credential,
                 first=self._at_broker(
@@ -356,7 +361,7 @@ class Acts:
                 within=_keep(credential, queue_secret=False),
             )
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     def _at_broker(
         self, call: Callable[[StationAccounts], Awaitable[None]]
@@ -388,7 +393,7 @@ class Acts:
             InvalidAct: an unknown code, or an organ that another station speaks for.
         """
 
-        def decide(directory: Directory, at: datetime) -> _Decision[int]:
+        def decide(directory: Directory, at: datetime) -> Decision[int]:
             _station(directory, station)
             problems: list[str] = [] if organs else ["no organs were named"]
             changes = _delegations(
@@ -404,9 +409,9 @@ class Acts:
             if problems:
                 raise InvalidAct(tuple(problems))
             facts = [(EventKind.DELEGATION_CHANGED, {"changes": changes})] if changes else []
-            return _Decision(facts=facts, result=len(changes))
+            return Decision(facts=facts, result=len(changes))
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     async def end_delegation(
         self, station: StationId, organs: Sequence[str], *, by: Actor, end: datetime | None = None
@@ -419,7 +424,7 @@ class Acts:
             InvalidAct: it does not speak for one of them.
         """
 
-        def decide(directory: Directory, at: datetime) -> _Decision[int]:
+        def decide(directory: Directory, at: datetime) -> Decision[int]:
             _station(directory, station)
             until = end or at
             problems: list[str] = [] if organs else ["no organs were named"]
@@ -435,11 +440,11 @@ class Acts:
                 changes.extend(_ended(one, until) for one in held)
             if problems:
                 raise InvalidAct(tuple(problems))
-            return _Decision(
+            return Decision(
                 facts=[(EventKind.DELEGATION_CHANGED, {"changes": changes})], result=len(changes)
             )
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     # --- certificates ---------------------------------------------------------------------------------------------
 
@@ -463,7 +468,7 @@ class Acts:
         """
         read = _read_certificate(certificate)
 
-        def decide(directory: Directory, at: datetime) -> _Decision[BoundCertificate]:
+        def decide(directory: Directory, at: datetime) -> Decision[BoundCertificate]:
             problems: list[str] = []
             found = _organs(directory, [organ], at=at, problems=problems)
             valid_from = begin or max(at, read.not_before)
@@ -497,9 +502,9 @@ class Acts:
                 valid_to=valid_to,
             )
             changes = [] if after == before else [_pair(before, after, certificate_facts)]
-            return _Decision(facts=_certificates(changes), result=after)
+            return Decision(facts=_certificates(changes), result=after)
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     async def revoke_certificate(
         self, fingerprint: Digest, *, by: Actor, at: datetime | None = None
@@ -512,7 +517,7 @@ class Acts:
             InvalidAct: it is revoked from an earlier moment on.
         """
 
-        def decide(directory: Directory, now: datetime) -> _Decision[Sequence[BoundCertificate]]:
+        def decide(directory: Directory, now: datetime) -> Decision[Sequence[BoundCertificate]]:
             moment = at or now
             held = [
                 one
@@ -531,9 +536,9 @@ class Acts:
                 revoked.append(after)
                 if after != before:
                     changes.append(_pair(before, after, certificate_facts))
-            return _Decision(facts=_certificates(changes), result=tuple(revoked))
+            return Decision(facts=_certificates(changes), result=tuple(revoked))
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     # --- secrecy --------------------------------------------------------------------------------------------------
 
@@ -545,7 +550,7 @@ class Acts:
             InvalidAct: no digest, or this person released it before.
         """
 
-        def decide(directory: Directory, _: datetime) -> _Decision[Released]:
+        def decide(directory: Directory, _: datetime) -> Decision[Released]:
             wanted = Digest(digest.lower())
             if len(wanted) != 64 or not set(wanted) <= set("0123456789abcdef"):
                 raise InvalidAct((f"{digest[:80]!r}: not a SHA-256 in hexadecimal",))
@@ -555,20 +560,30 @@ class Acts:
                 raise InvalidAct((f"{person} has released it; a second person is needed",))
             after = (*before, person)
             facts: dict[str, JSON] = {"digest": wanted, "before": list(before), "after": list(after)}
-            return _Decision(
+            return Decision(
                 facts=[(EventKind.SECRECY_RELEASED, facts)],
                 result=Released(persons=after, in_force=are_two(after)),
             )
 
-        return await self._act(by, decide)
+        return await self.act(by, decide)
 
     # --- one act --------------------------------------------------------------------------------------------------
 
-    async def _act(
-        self, by: Actor, decide: Callable[[Directory, datetime], _Decision[_R]], *, reason_needed: bool = True
+    async def act(
+        self,
+        by: Actor,
+        decide: Callable[[Directory, datetime], Decision[_R]],
+        *,
+        reason_needed: bool = True,
+        by_station: bool = False,
     ) -> _R:
-        """Decide on a snapshot, and record the decision if the snapshot still stands; else again."""
-        by = _person(by, reason_needed=reason_needed)
+        """
+        Decide on a snapshot, and record the decision if the snapshot still stands; else again.
+
+        With `by_station` it is a station's own act, and who called has made sure which station it is.
+        """
+        if not by_station:
+            by = _person(by, reason_needed=reason_needed)
         for _ in range(_TRIES):
             directory = await self._directories.current()
             # In a thread: a list of all organs of the country takes seconds to compare.
@@ -669,6 +684,7 @@ def station_facts(station: Station) -> dict[str, JSON]:
         "window": station.window,
         "refuses_unpassed": station.refuses_unpassed,
         "priority_scale": station.priority_scale,
+        "acts_for": sorted(station.acts_for),
     }
 
 
@@ -705,7 +721,7 @@ def _pair(before: _Thing | None, after: _Thing, facts: Callable[[_Thing], dict[s
     return {"before": facts(before) if before is not None else None, "after": facts(after)}
 
 
-def _organs_facts(
+def organs_facts(
     changes: Sequence[OrganChange], *, source: str
 ) -> Iterable[tuple[EventKind, Mapping[str, JSON]]]:
     parts = [changes[start : start + MOST_CHANGES] for start in range(0, len(changes), MOST_CHANGES)]
@@ -739,8 +755,12 @@ def _station(directory: Directory, station: StationId) -> Station:
     return found
 
 
-def _problems_of(station: Station) -> list[str]:
-    problems = []
+def _problems_of(station: Station, directory: Directory) -> list[str]:
+    problems = [
+        f"{one[:40]}: no such station to act for"
+        for one in sorted(station.acts_for)
+        if one == station.id or one not in directory.stations
+    ]
     if not station.name or len(station.name) > LONGEST_NAME:
         problems.append(f"name: 1 to {LONGEST_NAME} characters")
     if not 0 <= station.inline_bytes <= MOST_INLINE_BYTES:

@@ -24,6 +24,7 @@ from axis.core.exchange import (
     Consignment,
     FeedEntry,
     StationMessage,
+    Submitted,
     Whereabouts,
     consignment_json,
     dump,
@@ -51,6 +52,7 @@ from axis.core.ports import (
     Outbox,
     ReceiptSigner,
     StationView,
+    SubmissionFilter,
 )
 from axis.core.retry import DELIVERIES, Backoff
 from axis.core.text import printable
@@ -230,6 +232,12 @@ class Desk:
             Ambiguous: the name fits several.
         """
         return await self._view.where_is(station.id, document)
+
+    async def submissions(
+        self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        """What the station handed in, newest first."""
+        return await self._view.submissions(station.id, wanted, offset=offset, limit=limit)
 
     async def events(self, station: Station, *, after: int, limit: int) -> Sequence[FeedEntry]:
         """Later events of the station's documents, behind leaf `after`."""

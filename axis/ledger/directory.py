@@ -15,7 +15,16 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Row, Table, select
 
-from axis.core.directory import BoundCertificate, Delegation, Directory, Organ, Station, are_two
+from axis.core.directory import (
+    BoundCertificate,
+    Delegation,
+    Directory,
+    Organ,
+    Station,
+    View,
+    VXPSystem,
+    are_two,
+)
 from axis.core.model import (
     Channel,
     Digest,
@@ -64,7 +73,10 @@ class SQLDirectories:
         async with self._ledger.reading(snapshot=True) as connection:
 
             async def every(table: Table) -> _Rows:
-                columns = [one for one in table.c if one.name != "search_text"]
+                # A sealed secret has no business in a snapshot.
+                columns = [
+                    one for one in table.c if one.name != "search_text" and one is not t.vxp_system.c.secret
+                ]
                 return (await connection.execute(select(*columns))).all()
 
             versions = {row.id: int(row.n) for row in await every(t.directory_version)}
@@ -74,7 +86,8 @@ class SQLDirectories:
                 rows, codes = await every(t.organ), await every(t.organ_code)
                 # 120,000 organs take a second or two: other work goes on meanwhile.
                 organs = await asyncio.to_thread(_read_organs, organs_version, rows, codes)
-            rest = [await every(table) for table in (t.station, t.delegation, t.certificate, t.release)]
+            tables = (t.station, t.delegation, t.certificate, t.release, t.vxp_system)
+            rest = [await every(table) for table in tables]
         self._organs = organs
         self._snapshot = _snapshot(versions.get(WHOLE_VERSION, 0), organs, *rest)
 
@@ -97,7 +110,13 @@ def _read_organs(version: int, rows: _Rows, codes: _Rows) -> _Organs:
 
 
 def _snapshot(
-    version: int, organs: _Organs, stations: _Rows, delegations: _Rows, certificates: _Rows, releases: _Rows
+    version: int,
+    organs: _Organs,
+    stations: _Rows,
+    delegations: _Rows,
+    certificates: _Rows,
+    releases: _Rows,
+    systems: _Rows,
 ) -> Directory:
     released = _releases(releases)
     return Directory(
@@ -109,6 +128,7 @@ def _snapshot(
         certificates=_newest_first(_certificate(row) for row in certificates),
         released=frozenset(digest for digest, persons in released.items() if are_two(persons)),
         releases=released,
+        systems={row.id: _system(row) for row in systems},
     )
 
 
@@ -175,6 +195,13 @@ def _station(row: Row[Any]) -> Station:
         secret=row.secret,
         refuses_unpassed=row.refuses_unpassed,
         priority_scale=row.priority_scale,
+        acts_for=frozenset(StationId(one) for one in row.acts_for.split()),
+    )
+
+
+def _system(row: Row[Any]) -> VXPSystem:
+    return VXPSystem(
+        id=row.id, station=StationId(row.station_id), view=View(row.view), is_open=bool(row.is_open)
     )
 
 

@@ -136,6 +136,8 @@ def project(event: Event) -> Iterator[Op]:
             yield from _delegation(facts)
         case EventKind.CERTIFICATE_CHANGED:
             yield from _certificate(facts)
+        case EventKind.VXP_CHANGED:
+            yield from _vxp(facts)
         case EventKind.CERTIFICATE_ENDING:
             bound = (("fingerprint", facts["fingerprint"]), ("organ", facts["organ"]))
             yield Change("certificate", bound, {"warned": facts["step"]})
@@ -430,9 +432,30 @@ def _station(facts: Any) -> Iterator[Op]:
         (("id", after["id"]),),
         {
             "priority_scale": after.get("priority_scale", "0-4"),
-            name: after[name]
-            for name in ("name", "state", "channel", "policy", "inline_bytes", "window", "refuses_unpassed")
+            **{
+                name: after[name]
+                for name in (
+                    "name",
+                    "state",
+                    "channel",
+                    "policy",
+                    "inline_bytes",
+                    "window",
+                    "refuses_unpassed",
+                )
+            },
+            "acts_for": " ".join(after.get("acts_for", ())),
         },
+    )
+    yield from _directory_version(facts)
+
+
+def _vxp(facts: Any) -> Iterator[Op]:
+    after = facts["after"]
+    yield Put(
+        "vxp_system",
+        (("id", after["id"]),),
+        {"station_id": after["station"], "view": after["view"], "is_open": after["is_open"]},
     )
     yield from _directory_version(facts)
 

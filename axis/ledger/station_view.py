@@ -7,25 +7,30 @@ Every query names the station. What does not exist and what is another's end in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import Ambiguous, NotFound, Withdrawn
 from axis.core.events import Event, read_record
-from axis.core.exchange import DeliveryLine, FeedEntry, Whereabouts
+from axis.core.exchange import DeliveryLine, FeedEntry, Submitted, Whereabouts
 from axis.core.ids import is_id, year_of
 from axis.core.model import (
     BusinessType,
     ConsignmentId,
     DeliveryState,
+    Digest,
     DocumentKey,
     Kind,
     StationId,
     SubmissionId,
     SubmissionState,
+    from_micros,
+    micros,
 )
-from axis.core.ports import Ready
+from axis.core.ports import Ready, SubmissionFilter
+from axis.core.reasons import ReasonCode
 from axis.core.rows import DocumentRow
 from axis.ledger import tables as t
 from axis.ledger.outbox import feed_entries, read_ready
@@ -116,6 +121,29 @@ class SQLStationView:
             ),
         )
 
+    async def submissions(
+        self, station: StationId, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        """See the port."""
+        table = t.submission.c
+        conditions = [table.station_id == station, table.state != SubmissionState.DUPLICATE.value]
+        if wanted.kind is not None:
+            conditions.append(table.kind == wanted.kind.value)
+        if wanted.since is not None:
+            conditions.append(table.received_at >= micros(wanted.since))
+        if wanted.until is not None:
+            conditions.append(table.received_at <= micros(wanted.until))
+        async with self._ledger.reading() as connection:
+            if wanted.named is not None:
+                documents = await rows_by_id(connection, t.document, [wanted.named])
+                name = documents[0].submission_id if documents else wanted.named
+                if not is_id(name):
+                    return ()
+                conditions += [table.year == year_of(name), table.id == name]
+            query = select(t.submission).where(*conditions)
+            query = query.order_by(table.received_at.desc(), table.id.desc()).offset(offset).limit(limit)
+            return [_submitted(row) for row in await connection.execute(query)]
+
     async def outcome(
         self, station: StationId, *, submission: SubmissionId | None, message_id: str | None
     ) -> Event:
@@ -143,6 +171,22 @@ class SQLStationView:
         async with self._ledger.reading() as connection:
             found = await feed_entries(connection, station, after=after, limit=limit)
         return [entry for entry, _ in found]
+
+
+def _submitted(row: Row[Any]) -> Submitted:
+    return Submitted(
+        submission=SubmissionId(row.id),
+        document=DocumentKey(row.document_key) if row.document_key else None,
+        digest=Digest(row.digest),
+        kind=Kind(row.kind) if row.kind else None,
+        sender=row.from_code or "",
+        document_id=row.document_id or "",
+        code=row.code or "",
+        subject=row.subject or "",
+        state=SubmissionState(row.state),
+        reason=ReasonCode(row.reason) if row.reason else None,
+        received_at=from_micros(row.received_at),
+    )
 
 
 # --- whose is it --------------------------------------------------------------------------------------------------

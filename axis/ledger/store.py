@@ -581,6 +581,11 @@ class SQLTransaction:
             table = t.station
             await self.connection.execute(update(table).where(table.c.id == station).values(**values))
 
+    async def keep_vxp_secret(self, system: str, *, sealed: str) -> None:
+        """See the port."""
+        table = t.vxp_system
+        await self.connection.execute(update(table).where(table.c.id == system).values(secret=sealed))
+
 
 class _Effects:
     """

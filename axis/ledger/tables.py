@@ -453,6 +453,7 @@ station = Table(
     _derived("window", Integer()),
     _derived("refuses_unpassed", Boolean()),
     _derived("priority_scale", String(3)),
+    _derived("acts_for", Text()),
     _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record", default=""),
     _operational(
         "key_hash",
@@ -491,6 +492,21 @@ certificate = Table(
     _derived("valid_to", BigInteger(), nullable=True),
     _derived("revoked_at", BigInteger(), nullable=True),
     _derived("warned", Integer(), nullable=True),
+)
+
+vxp_system = Table(
+    "vxp_system",
+    metadata,
+    _derived("id", String(64), primary_key=True),
+    _derived("station_id", String(31)),
+    _derived("view", String(8)),
+    _derived("is_open", Boolean()),
+    _operational(
+        "secret",
+        Text(),
+        "sealed under the key file and bound to system and station; changing it is an act that is recorded",
+        default="",
+    ),
 )
 
 directory_version = Table(

@@ -3,6 +3,9 @@ Who is calling: a station, by its API key or by the client certificate the TLS l
 
 Unknown stations and wrong keys look the same and cost the same: one look-up, one hash, one comparison in constant
 time. What a caller may do is not decided here but by the desk.
+
+A central gateway shows its own credential and names the station it acts as (`wire.ACTS_FOR`): one of its recorded list,
+or, for the VXP gateway of this very process, one that has a system of that interface.
 """
 
 from __future__ import annotations
@@ -44,7 +47,10 @@ async def identify(request: Request) -> Station:
     peer = peer_of(request.scope)
     shown = request.headers.getlist("authorization")
     certified = peer.station if peer is not None else None
-    if shown:
+    if shown and services.gateway_hash is not None and is_key(_key(shown), key_hash=services.gateway_hash):
+        station = await _by_own_gateway(request, services)
+        certified = None
+    elif shown:
         station = await _by_key(shown, services.keys)
         if certified is not None and certified != station:
             raise no(HTTPReason.NOT_IDENTIFIED)
@@ -56,6 +62,10 @@ async def identify(request: Request) -> Station:
     visit.facts["caller"] = station
     try:
         found = await services.desk.station(station)
+        if wire.ACTS_FOR in request.headers and _acted_for(request) != station:
+            visit.facts["gateway"] = station
+            station = _listed(_acted_for(request), found)
+            found = await services.desk.station(station)
     except NotAllowed as refused:
         # A key is kept for registered stations only, so one that has a key and may not is suspended.
         is_registered = bool(shown) or await services.keys.key_hash(station) is not None
@@ -66,6 +76,31 @@ async def identify(request: Request) -> Station:
     visit.station = station
     del visit.facts["caller"]
     return found
+
+
+def _acted_for(request: Request) -> StationId:
+    named = request.headers.getlist(wire.ACTS_FOR)
+    if len(named) != 1:
+        raise no(HTTPReason.NOT_ALLOWED)
+    return StationId(named[0])
+
+
+def _listed(wanted: StationId, gateway: Station) -> StationId:
+    if wanted not in gateway.acts_for:
+        raise no(HTTPReason.NOT_ALLOWED)
+    return wanted
+
+
+async def _by_own_gateway(request: Request, services: WebServices) -> StationId:
+    wanted = _acted_for(request)
+    if not (await services.directories.current()).has_gateway(wanted):
+        raise no(HTTPReason.NOT_ALLOWED)
+    return wanted
+
+
+def _key(shown: list[str]) -> str:
+    scheme, _, key = shown[0].partition(" ")
+    return key if len(shown) == 1 and scheme.lower() == "bearer" else ""
 
 
 async def _by_key(shown: list[str], keys: Keys) -> StationId:

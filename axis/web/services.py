@@ -13,9 +13,18 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from axis.core.directory import Station
-from axis.core.exchange import Answer, Consignment, FeedEntry, StationMessage, Whereabouts
+from axis.core.exchange import Answer, Consignment, FeedEntry, StationMessage, Submitted, Whereabouts
 from axis.core.model import Digest, DocumentKey, StationId, SubmissionId
-from axis.core.ports import Clock, Directories, Ids, InboundMessage, LogView, Uploads, UploadSpool
+from axis.core.ports import (
+    Clock,
+    Directories,
+    Ids,
+    InboundMessage,
+    LogView,
+    SubmissionFilter,
+    Uploads,
+    UploadSpool,
+)
 
 
 class Desk(Protocol):
@@ -83,6 +92,12 @@ class Desk(Protocol):
             NotFound: none of the station's.
             Ambiguous: the name fits several.
         """
+        ...
+
+    async def submissions(
+        self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        """What the station handed in, newest first; what was there already stands in the list once."""
         ...
 
     async def answer(
@@ -211,6 +226,8 @@ class WebServices:
     """Name of the log, as it stands in its checkpoints."""
     log_keys: tuple[str, ...]
     """Verifier keys of receipts and checkpoints, as C2SP signed notes write them."""
+    gateway_hash: str | None = field(default=None, repr=False)
+    """SHA-256 (hex) of the key of the VXP gateway in this process; it acts for the stations that have such a system."""
     has_broker: bool = False
     """Whether stations have AMQP queues; `whoami` names them then."""
     figures: Figures | None = None

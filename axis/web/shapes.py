@@ -187,6 +187,29 @@ class Whereabouts(_Shape):
     deliveries: list[DeliveryLine]
 
 
+class Submitted(_Shape):
+    """One submission of the caller."""
+
+    submission: Id
+    document: Id | None
+    digest: str
+    kind: Literal["edoc", "status"] | None
+    sender: Annotated[str, Field(alias="from")]
+    document_id: str
+    code: str
+    subject: str
+    state: SubmissionState
+    reason: str | None
+    received_at: str
+
+
+class Submissions(_Shape):
+    """What the caller handed in, newest first."""
+
+    type: Literal["submissions"]
+    submissions: list[Submitted]
+
+
 class Organ(_Shape):
     """An organ the station speaks for."""
 

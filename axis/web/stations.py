@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Query, Request
+from pydantic import AwareDatetime
 from starlette.responses import Response, StreamingResponse
 
 from axis.broker.wire import station_queues
@@ -29,11 +30,12 @@ from axis.core.exchange import (
     load,
     read_receipt,
     read_station_message,
+    submitted_json,
     whereabouts_json,
 )
 from axis.core.ids import is_id
-from axis.core.model import Channel, Digest, DocumentKey, Lane, SubmissionId
-from axis.core.ports import InboundMessage
+from axis.core.model import Channel, Digest, DocumentKey, Kind, Lane, SubmissionId
+from axis.core.ports import InboundMessage, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.web import shapes, wire
 from axis.web.bodies import Body, arriving, check_plain, declared_size, read_body, read_small
@@ -436,6 +438,30 @@ async def receipts(
     )
     visit_of(request.scope).facts["submission"] = answer.submission
     return _answer(answer_json(answer))
+
+
+@router.get(
+    wire.SUBMISSIONS,
+    summary="What the station handed in",
+    responses=shapes.answers(200, shapes.Submissions, "Newest first; empty behind the last."),
+)
+async def submissions(
+    request: Request,
+    caller: Caller,
+    kind: Annotated[Kind | None, Query(description="Documents or statuses only.")] = None,
+    since: Annotated[AwareDatetime | None, Query(description="Received then or later.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Received then or earlier.")] = None,
+    named: Annotated[
+        str | None, Query(max_length=64, description="Id of one submission, or of its document.")
+    ] = None,
+    offset: Annotated[int, Query(ge=0, le=10_000_000, description="So many newer ones are left out.")] = 0,
+    limit: Limit = _DEFAULT_PAGE,
+) -> Response:
+    """What the station handed in: accepted, held and refused; what was there already stands in the list once."""
+    wanted = SubmissionFilter(kind=kind, since=since, until=until, named=named)
+    found = await services_of(request).desk.submissions(caller, wanted, offset=offset, limit=limit)
+    visit_of(request.scope).facts["entries"] = len(found)
+    return _answer({"type": "submissions", "submissions": [submitted_json(one) for one in found]})
 
 
 @router.get(

@@ -37,7 +37,10 @@ from axis.core.reasons import REASONS, Cause, Detail
 
 BASE: Final = "/api/v1"
 SUBMISSIONS: Final = "/submissions"
-"""POST the edXML bytes (or a digest, `BY_DIGEST`); `Idempotency-Key` is the message id; 202 with the answer."""
+"""
+POST the edXML bytes (or a digest, `BY_DIGEST`); `Idempotency-Key` is the message id; 202 with the answer.
+GET `kind`, `since`, `until`, `named`, `offset`, `limit`: what the caller handed in, newest first.
+"""
 UPLOADS: Final = "/uploads/{digest}"
 """PUT, whole or in pieces (`Piece`); GET says how much has arrived. Both answer with an `Upload`."""
 INBOX: Final = "/inbox"
@@ -87,6 +90,8 @@ IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 LANE: Final = "X-Axis-Lane"
 """`urgent` or `normal`; only chooses the queue, the document's own priority decides."""
 DIGEST: Final = "X-Axis-Digest"
+ACTS_FOR: Final = "X-Axis-Acts-For"
+"""The station a central gateway acts as, beside its own credential; it must stand in the gateway's recorded list."""
 REQUEST: Final = "X-Axis-Request"
 """In every answer: the id of the request in the axis's logs."""
 UPLOAD_OFFSET: Final = "Upload-Offset"

@@ -34,6 +34,7 @@ from axis.core.exchange import (
     Outcome,
     Receipt,
     StationMessage,
+    Submitted,
     Whereabouts,
     consignment_json,
     dump,
@@ -61,7 +62,7 @@ from axis.core.model import (
     SubmissionState,
     Tier,
 )
-from axis.core.ports import InboundMessage
+from axis.core.ports import InboundMessage, SubmissionFilter
 from axis.core.reasons import Cause, ReasonCode
 from axis.edxml.message import Edoc
 from axis.edxml.reader import Unreadable, read_package
@@ -485,6 +486,18 @@ class PretendAxis:
                 proof = await self.proof(self.log.index(event.record))
                 return replace(answer, receipt=replace(answer.receipt, proof=proof))
         raise NotFound("submission", submission or message_id or "")
+
+    async def submissions(
+        self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        found = [
+            submitted(answer)
+            for whose, answer, _ in reversed(self._answers.values())
+            if whose == station.id
+            and answer.state is not SubmissionState.DUPLICATE
+            and wanted.named in {None, answer.submission, answer.document}
+        ]
+        return found[offset : offset + limit]
 
     # --- taking ---------------------------------------------------------------------------------------------------
 

@@ -70,9 +70,9 @@ class RealAxis:
         )
 
 
-def _settings(home: Path) -> Settings:
+def _settings(home: Path, trust: bytes | None) -> Settings:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (home / "trust.pem").write_bytes(_trust_pem())
+    (home / "trust.pem").write_bytes(trust or _trust_pem())
     return read_settings(
         {"AXIS_HOME": str(home), "AXIS_HTTP_PORT": "0", "AXIS_TRUST": str(home / "trust.pem")}
     )
@@ -89,9 +89,9 @@ def _trust_pem() -> bytes:
 
 
 @asynccontextmanager
-async def real_axis(home: Path) -> AsyncIterator[RealAxis]:
-    """An axis of its own in `home`."""
-    settings = _settings(home)
+async def real_axis(home: Path, *, trust: bytes | None = None) -> AsyncIterator[RealAxis]:
+    """An axis of its own in `home`, which trusts the roots `trust` (PEM)."""
+    settings = _settings(home, trust)
     stop = asyncio.Event()
     addresses: asyncio.Queue[str] = asyncio.Queue()
     async with open_axis(settings, may_create=True, failures=FAILURES) as axis:

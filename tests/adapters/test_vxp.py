@@ -19,11 +19,14 @@ import pytest
 from adapters.errors import NotPossible
 from adapters.machine import SystemClock, SystemIds
 from adapters.station import Credentials, Station
-from adapters.vxp import BASE, Account, Gateway, GatewayLimits
+from adapters.vxp import BASE, Gateway
+from adapters.vxp_accounts import Account, ListedAccounts
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
+from adapters.vxp_bodies import BodyLimits
 from adapters.vxp_caller import PREFIX
+from adapters.vxp_desk import GatewayLimits
 from adapters.vxp_server import serve
-from adapters.vxp_view import View
+from axis.core.directory import View
 from axis.core.exchange import Outcome
 from axis.core.model import BusinessType, DeliveryState, StationId
 from axis.edxml.message import Code, OtherInfo
@@ -102,7 +105,9 @@ async def gateway_over(
     real: RealAxis, accounts: list[Account], *, limits: GatewayLimits | None = None
 ) -> AsyncIterator[Place]:
     town = Town()
-    gateway = Gateway(accounts, agencies=town, clock=SystemClock(), ids=SystemIds(), limits=limits)
+    gateway = Gateway(
+        ListedAccounts(accounts), agencies=town, clock=SystemClock(), ids=SystemIds(), limits=limits
+    )
     async with listening(gateway) as url:
         yield Place(real=real, gateway=gateway, url=url, town=town)
 
@@ -118,7 +123,6 @@ async def accounts_of(real: RealAxis, folder: Path, *, view: View = View.AS_SENT
                 system_id=f"vxp.{name}",
                 secret=SECRET.encode(),
                 station=real.station(credentials, state=folder / name / "state"),
-                folder=folder / name,
                 view=view,
             )
         )
@@ -134,7 +138,7 @@ async def _real(tmp_path: Path) -> AsyncIterator[RealAxis]:
 @pytest.fixture(name="place")
 async def _place(real: RealAxis, tmp_path: Path) -> AsyncIterator[Place]:
     accounts = await accounts_of(real, tmp_path / "gateway")
-    limits = GatewayLimits(body_bytes=12 * 1024 * 1024, stall_seconds=1)
+    limits = GatewayLimits(body=BodyLimits(body_bytes=12 * 1024 * 1024, stall_seconds=1))
     async with gateway_over(real, accounts, limits=limits) as place:
         yield place
 
@@ -307,7 +311,10 @@ async def test_every_request_twice_and_answers_lost(place: Place) -> None:
 
 
 async def test_a_gateway_that_dies_shows_everything_again(real: RealAxis, tmp_path: Path) -> None:
-    """What was listed and fetched and not ended is there for the next process; what was ended is not."""
+    """
+    What was listed and fetched and not ended is there for the next process, which has nothing of the first; what was
+    ended is not. The list of what was sent is the axis's.
+    """
     accounts = await accounts_of(real, tmp_path / "gateway")
     async with gateway_over(real, accounts) as place:
         sender, receiver = place.client("sender"), place.client("receiver")
@@ -329,7 +336,7 @@ async def test_a_gateway_that_dies_shows_everything_again(real: RealAxis, tmp_pa
 
     assert {row["docId"] for row in again} == {rows[0]["docId"], rows[2]["docId"]}
     assert repeated["status"] == "OK"
-    assert len(listed) == 3
+    assert {row["notation"] for row in listed} == {f"{number}/VPCP-TTĐT" for number in range(3)}
 
 
 async def test_fail_is_offered_again_and_then_given_up(place: Place) -> None:
@@ -427,10 +434,11 @@ async def test_no_one_sees_what_is_anothers(place: Place) -> None:
 
 
 async def test_a_recall_comes_behind_what_was_listed(place: Place) -> None:
-    """The receiver was shown the original: it gets the recall as a document of its own, and decides."""
+    """The receiver has the original: it gets the recall as a document of its own, and decides."""
     sender, receiver = place.client("sender"), place.client("receiver")
     await sender.send_edoc(edoc(1), sender=SENDER)
     (row,) = await waiting(receiver)
+    await receiver.get_edoc(row["docId"])
     recall = an_edoc_package(
         document_id=f"{SENDER},2026/03/02,1/VPCP-TTĐT",
         code=replace_code(1),
@@ -454,7 +462,7 @@ async def test_what_the_axis_took_back_is_not_given_out(tmp_path: Path) -> None:
     async with served(axis) as url:
         client = Station(url, Credentials(station=station.id, key=key))
         account = Account(system_id="vxp.receiver", secret=SECRET.encode(), station=client)
-        gateway = Gateway([account], agencies=None, clock=SystemClock(), ids=SystemIds())
+        gateway = Gateway(ListedAccounts([account]), agencies=None, clock=SystemClock(), ids=SystemIds())
         async with listening(gateway) as address:
             receiver = VXPClient(address, system_id="vxp.receiver", secret=SECRET, now=datetime.now(UTC))
             (row,) = await waiting(receiver)
@@ -815,7 +823,7 @@ async def test_an_axis_that_is_away_is_said_in_time(tmp_path: Path) -> None:
 
 async def test_the_listener_beyond_this_machine_needs_tls() -> None:
     """Secrets and documents would be readable on their way."""
-    gateway = Gateway([], agencies=None, clock=SystemClock(), ids=SystemIds())
+    gateway = Gateway(ListedAccounts([]), agencies=None, clock=SystemClock(), ids=SystemIds())
 
     with pytest.raises(NotPossible, match="TLS"):
         await serve(gateway, host="0.0.0.0", port=0, stop=asyncio.Event())
@@ -827,7 +835,7 @@ async def test_deliveries_end_acknowledged_at_the_axis(place: Place) -> None:
     await sender.send_edoc(edoc(1), sender=SENDER)
     (row,) = await waiting(receiver)
     await receiver.update(row["docId"], "done")
-    desk = place.gateway._desks["vxp.sender"]
+    desk = place.gateway._desks[StationId("vxp-sender")]
 
     where = await desk.station.where_is(row["docId"])
     states = [one.state for one in where.deliveries]

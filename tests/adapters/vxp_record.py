@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from adapters.station import Credentials, Station
-from adapters.vxp import BASE, Account, Gateway
+from adapters.vxp import BASE, Gateway
+from adapters.vxp_accounts import Account, ListedAccounts
 from adapters.vxp_agencies import Agency, AgencyForm
 from adapters.vxp_server import serve
 from axis.core.model import StationId
@@ -74,7 +75,7 @@ async def recorded() -> str:
                 secret=b"secret",
                 station=Station(url, Credentials(station=station.id, key=key)),
             )
-            gateway = Gateway([account], agencies=_Agencies(), clock=Clock(), ids=Ids(mark=3))
+            gateway = Gateway(ListedAccounts([account]), agencies=_Agencies(), clock=Clock(), ids=Ids(mark=3))
             stop = asyncio.Event()
             address: asyncio.Queue[str] = asyncio.Queue()
             serving = asyncio.ensure_future(

@@ -30,6 +30,7 @@ from axis.core.exchange import (
     Outcome,
     Receipt,
     StationMessage,
+    Submitted,
     Whereabouts,
     dump,
     receipt_json,
@@ -56,7 +57,7 @@ from axis.core.model import (
     SubmissionState,
     Tier,
 )
-from axis.core.ports import InboundMessage
+from axis.core.ports import InboundMessage, SubmissionFilter
 from axis.core.reasons import Cause, ReasonCode
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.uploads import Spool
@@ -512,6 +513,22 @@ class MemoryAxis:
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
+    async def submissions(
+        self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
+    ) -> Sequence[Submitted]:
+        self._answer_or_not()
+        found = [
+            submitted(answer)
+            for owner, answer, _ in reversed(self._answers.values())
+            if owner == station.id
+            and answer.state is not SubmissionState.DUPLICATE
+            and wanted.named in {None, answer.submission, answer.document}
+            and (wanted.kind is None or wanted.kind is Kind.EDOC)
+            and (wanted.since is None or answer.at >= wanted.since)
+            and (wanted.until is None or answer.at <= wanted.until)
+        ]
+        return found[offset : offset + limit]
+
     async def where_is(self, station: Station, document: str) -> Whereabouts:
         self._answer_or_not()
         found = [
@@ -654,6 +671,23 @@ class MemoryAxis:
             )
             for state in DeliveryState
         ]
+
+
+def submitted(answer: Answer) -> Submitted:
+    """A line of the list of submissions, of a message that says no more than its tag."""
+    return Submitted(
+        submission=answer.submission,
+        document=answer.document,
+        digest=answer.digest,
+        kind=Kind.EDOC,
+        sender="",
+        document_id="",
+        code="",
+        subject="",
+        state=answer.state,
+        reason=answer.reason,
+        received_at=answer.at,
+    )
 
 
 def _consistency(old: int, leaves: list[bytes], *, is_whole: bool) -> list[bytes]:

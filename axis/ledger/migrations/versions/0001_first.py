@@ -429,6 +429,15 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("size"),
     )
     op.create_table(
+        "vxp_system",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("station_id", sa.String(length=31), nullable=False),
+        sa.Column("view", sa.String(length=8), nullable=False),
+        sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("secret", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "station",
         sa.Column("id", sa.String(length=31), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
@@ -438,6 +447,7 @@ def _tables() -> None:
         sa.Column("inline_bytes", sa.BigInteger(), nullable=False),
         sa.Column("window", sa.Integer(), nullable=False),
         sa.Column("refuses_unpassed", sa.Boolean(), nullable=False),
+        sa.Column("acts_for", sa.Text(), nullable=False),
         sa.Column("priority_scale", sa.String(length=3), nullable=False),
         sa.Column("secret", sa.String(length=16), nullable=False),
         sa.Column("key_hash", sa.String(length=64), nullable=False),
