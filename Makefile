@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench-signing
+.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ itest-remote: setup ## The service tests on servers elsewhere: AXIS_TEST_AMQP_UR
 	  echo "    AXIS_TEST_DATABASE_URL (postgresql://role-that-may-create-databases:password@host:5432/postgres)."; \
 	  exit 2; }
 	$(PYTEST) -m "service and not private_node" --nothing-skipped $(ARGS)
+
+bench: setup ## The whole way against the floor, on a private RabbitMQ and PostgreSQL; ARGS="--profile 100KBx3" narrows
+	@$(BIN)/python -m tests.services install
+	$(BIN)/python -m tests.bench $(ARGS)
 
 bench-signing: setup ## Ours against signxml and xmlsec1 in one run, written to docs/signing-bench.md
 	$(BIN)/python -m tests.signing.bench

@@ -42,7 +42,6 @@ directory.add_to(app)
 ledger.add_to(app)
 counting.add_to(app)
 deadlines.add_to(app)
-deadlines.add_to(app)
 evidence.add_to(app)
 bench.add_to(app)
 

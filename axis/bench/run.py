@@ -1,0 +1,159 @@
+"""
+One run of `axis bench`: which profiles, in which order, and what is made of the figures.
+
+Every profile first carries a few letters that are not measured: the first of everything is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from axis.bench.admission import measure_admission
+from axis.bench.figures import Figure
+from axis.bench.hop import measure_hop
+from axis.bench.machine import machine, versions
+from axis.bench.road import Pace, Running, measure_road, running
+from axis.bench.town import Profile, Servers, Town, build_town, letters, settings_for
+from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
+
+PROFILES: Final = (
+    Profile(name="10 KB", attachment_bytes=10_000, fanout=1, documents=2_000),
+    Profile(name="10 KB", attachment_bytes=10_000, fanout=3, documents=2_000),
+    Profile(name="100 KB", attachment_bytes=100_000, fanout=1, documents=1_000),
+    Profile(name="100 KB", attachment_bytes=100_000, fanout=3, documents=1_000),
+    Profile(name="100 KB", attachment_bytes=100_000, fanout=69, documents=60),
+    Profile(name="1 MB", attachment_bytes=1_000_000, fanout=3, documents=200),
+)
+_SLOWEST_HOP: Final = {
+    ("10 KB", 1): 1500.0,
+    ("10 KB", 3): 900.0,
+    ("100 KB", 1): 900.0,
+    ("100 KB", 3): 400.0,
+    ("100 KB", 69): 15.0,
+    ("1 MB", 3): 40.0,
+}
+_WARM: Final = 40
+_LOADS: Final = (0.1, 0.8)
+_PACED_SECONDS: Final = 15.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to measure, and where."""
+
+    servers: Servers
+    profiles: Sequence[Profile] = PROFILES
+    hubs: Sequence[int] = (1,)
+    scale: float = 1.0
+    """Documents of each profile, against the usual number."""
+    with_latency: bool = True
+
+    def count(self, profile: Profile) -> int:
+        """How many of them to send."""
+        return max(20, round(profile.documents * self.scale))
+
+
+async def run_bench(plan: Plan, *, say: Say) -> dict[str, Any]:
+    """
+    All of it; the object `axis bench --json` prints.
+
+    Args:
+        plan: What to measure.
+        say: Told what is going on, for people.
+    """
+    settings, environ = settings_for(plan.servers)
+    figures: list[Figure] = []
+    async with open_axis(settings, may_create=True) as axis:
+        servers = {}
+        if not settings.is_embedded:
+            servers["rabbitmq"] = await look_at_broker(settings)
+            await apply_topology(settings, progress=say, say=lambda _, english: english)
+        say("stations and keys")
+        most = max(profile.fanout for profile in plan.profiles)
+        town = await build_town(axis, settings, receivers=max(6, most), advance=lambda: None)
+        bench = _Bench(plan=plan, axis=axis, town=town, environ=environ, say=say)
+        for hubs in plan.hubs:
+            figures += await bench.measure(hubs=hubs)
+        if settings.is_embedded:
+            say("admission")
+            figures += [
+                await measure_admission(town, axis, profile, batch=bench.next(profile, plan.count(profile)))
+                for profile in plan.profiles
+            ]
+    return {
+        "machine": machine(),
+        "versions": versions(servers),
+        "keys": "RSA-2048, one signature a document (AX-1); receipts Ed25519, one signature a batch",
+        "results": [one.as_json() for one in figures],
+    }
+
+
+class _Bench:
+    def __init__(self, *, plan: Plan, axis: Axis, town: Town, environ: dict[str, str], say: Say) -> None:
+        self._plan = plan
+        self._axis = axis
+        self._town = town
+        self._environ = environ
+        self._say = say
+        self._written = 0
+
+    def next(self, profile: Profile, count: int) -> list[tuple[str, bytes]]:
+        """Letters nobody has seen yet."""
+        first, self._written = self._written, self._written + count
+        # A moment ago: a letter signed in the future would be refused.
+        at = self._axis.clock.now() - timedelta(seconds=5)
+        return [
+            (agency.code, body)
+            for agency, body in letters(self._town, profile, count=count, first=first, at=at)
+        ]
+
+    async def measure(self, *, hubs: int) -> list[Figure]:
+        plan, found = self._plan, []
+        for profile in plan.profiles:
+            count = plan.count(profile)
+            town = replace(self._town, receivers=self._town.receivers[: max(6, profile.fanout)])
+            floor = None
+            title = f"{profile.name} x {profile.fanout}"
+            if plan.servers.broker_url is not None:
+                self._say(f"{title}: hop")
+                bodies = [body for _, body in await asyncio.to_thread(self.next, profile, min(count, 1_000))]
+                floor = await measure_hop(
+                    plan.servers.broker_url, bodies, profile=profile.name, fanout=profile.fanout
+                )
+                found.append(floor)
+            async with running(self._axis, plan.servers, town, self._environ, hubs=hubs) as run:
+                full = await self._one(run, profile, count, Pace(), title=title)
+                found.append(_against(full, floor))
+                assert full.documents_per_s is not None
+                for share in _LOADS if plan.with_latency else ():
+                    rate = full.documents_per_s * share
+                    pace = Pace(name=f"{share:.0%}", per_second=rate)
+                    found.append(
+                        await self._one(
+                            run, profile, max(20, round(rate * _PACED_SECONDS)), pace, title=title
+                        )
+                    )
+        return found
+
+    async def _one(self, run: Running, profile: Profile, count: int, pace: Pace, *, title: str) -> Figure:
+        self._say(f"{title}: {pace.name}")
+        if pace.per_second is None:
+            warm = await asyncio.to_thread(self.next, profile, max(2, min(_WARM, count // 2)))
+            await measure_road(run, warm, profile=profile, pace=pace)
+        written = await asyncio.to_thread(self.next, profile, count)
+        return await measure_road(run, written, profile=profile, pace=pace)
+
+
+def _against(figure: Figure, floor: Figure | None) -> Figure:
+    if floor is None or floor.documents_per_s is None or figure.documents_per_s is None:
+        return figure
+    least = _SLOWEST_HOP.get((floor.profile, floor.fanout), 0.0)
+    if floor.documents_per_s < least:
+        return replace(figure, note=f"baseline too slow: {floor.documents_per_s:.0f}/s, {least:.0f} expected")
+    return replace(figure, ratio_to_hop=figure.documents_per_s / floor.documents_per_s)

@@ -1,0 +1,118 @@
+"""
+`axis bench` on a private RabbitMQ and PostgreSQL: `make bench`. Writes docs/bench.json and docs/bench.md.
+
+    python -m tests.bench [OPTIONS OF axis bench]     with options it only measures and writes no page
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.services.processes import ServiceUnavailable
+from tests.services.shared import SharedServices
+
+_DOCS = Path(__file__).parents[2] / "docs"
+_MEMBERS = ("fanout", "load", "documents_per_s", "deliveries_per_s", "cpu_ms_per_document", "p50_ms", "p95_ms", "p99_ms", "ratio_to_hop")  # fmt: skip
+_HEADINGS = ("", "documents", "fan-out", "load", "documents/s", "deliveries/s", "CPU ms", "p50 ms", "p95 ms", "p99 ms", "of the floor")  # fmt: skip
+
+
+def main(options: list[str]) -> int:
+    try:
+        services = SharedServices.make(environment={})
+        try:
+            broker, database = services.broker(), services.database()
+            vhost = broker.make_vhost()
+            servers = [
+                "--broker", vhost.url, "--management", broker.management_url,
+                "--database", database.url_of(database.create()),
+            ]  # fmt: skip
+            if options:
+                return _axis_bench(*servers, *options)
+            return _write_page(servers)
+        finally:
+            services.stop()
+    except ServiceUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _axis_bench(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "axis", "bench", *arguments], check=False).returncode
+
+
+def _write_page(servers: list[str]) -> int:
+    results: list[dict[str, Any]] = []
+    runs = (
+        [*servers],
+        [*servers, "--hubs", "2", "--profile", "100KBx3", "--no-latency"],
+        ["--profile", "10KBx3", "--profile", "100KBx3"],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        for number, arguments in enumerate(runs):
+            found = Path(folder) / f"{number}.json"
+            status = _axis_bench(*arguments, "--output", str(found))
+            if status:
+                return status
+            results.append(json.loads(found.read_text()))
+    whole = {**results[0], "results": [row for one in results for row in one["results"]]}
+    (_DOCS / "bench.json").write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+    (_DOCS / "bench.md").write_text(page(whole))
+    return 0
+
+
+def page(found: dict[str, Any]) -> str:
+    """docs/bench.md."""
+    machine, versions = found["machine"], found["versions"]
+    lines = [
+        "<!-- Written by `make bench`; changes made here are overwritten. -->",
+        "",
+        "# How fast an axis is",
+        "",
+        (
+            "`hop` is the floor: the same bytes from one quorum queue to the quorum queues of all receivers, without any "
+            "axis. `axis` is the whole way: submitted by real stations, verified, recorded, receipted, delivered, fetched, "
+            "checked against its digest, acknowledged and recorded as such. `embedded` is the same without broker, over "
+            "HTTP. `admission` is judging and recording alone, in one process. CPU is what every process together used for "
+            "one document. Times run from handing in to a receiver's hands. Compare the ratios: everything stands on one "
+            "machine."
+        ),
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_mb'] // 1024} GB; {machine['system']}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + f". {found['keys']}.",
+        "",
+        f"| {' | '.join(_HEADINGS)} |",
+        f"| {' | '.join('---' for _ in _HEADINGS)} |",
+    ]
+    lines += [f"| {' | '.join(_cells(one))} |" for one in found["results"]]
+    notes = [
+        f"- {one['profile']} x {one['fanout']}: {one['note']}" for one in found["results"] if one["note"]
+    ]
+    lines += ["", *notes, ""] if notes else [""]
+    lines += ["## Processor time by part", "", "Milliseconds a document.", ""]
+    for one in found["results"]:
+        if one["cpu_ms"] and one["load"] == "full":
+            parts = ", ".join(f"{part} {value}" for part, value in one["cpu_ms"].items())
+            lines.append(f"- {one['name']}, {one['profile']} x {one['fanout']}: {parts}")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(one: dict[str, Any]) -> list[str]:
+    hubs = "" if one["hubs"] == 1 else f", {one['hubs']} hubs"
+    values = [
+        one["name"] + hubs,
+        f"{one['documents']} of {one['profile']}",
+        *(one[name] for name in _MEMBERS),
+    ]
+    return ["" if value is None else str(value) for value in values]
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--help"]:
+        print(shlex.join([sys.executable, "-m", "axis", "bench", "--help"]))
+        sys.exit(0)
+    sys.exit(main(sys.argv[1:]))
