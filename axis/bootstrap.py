@@ -28,10 +28,8 @@ from axis.broker.migration import Migration, Say
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
-from axis.core.directory import VXPSystem
 from axis.core.calendar import Calendar, read_calendar
 from axis.core.directory import VXPSystem
-from axis.core.calendar import Calendar, read_calendar
 from axis.core.errors import InvalidQuestion, NotFound, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
@@ -42,13 +40,11 @@ from axis.flow.acts import Acts
 from axis.flow.bells import Bells
 from axis.flow.bury import Gravedigger
 from axis.flow.deadlines import SHIPPED_CALENDAR
-from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
 from axis.flow.expiry import Ending, ExpiryKeeper, endings
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge
-from axis.flow.overdue import DeadlineKeeper
 from axis.flow.overdue import DeadlineKeeper
 from axis.flow.pipeline import Pipeline
 from axis.flow.quota import Meter, Quota
@@ -57,15 +53,12 @@ from axis.flow.recheck import Rechecker
 from axis.flow.replay import Replayer
 from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
 from axis.flow.seal import Seal
-from axis.flow.station_acts import StationActs
-from axis.flow.vxp_acts import VXPActs, bound_to
 from axis.flow.stamp import Timekeeper
 from axis.flow.station_acts import StationActs
 from axis.flow.value import Valuer, remove_leftovers
 from axis.flow.vxp_acts import VXPActs, bound_to
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import CheckResult, Progress, check
-from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.directory import SQLDirectories
 from axis.ledger.evidence import Exported, SQLEvidence
@@ -85,7 +78,6 @@ from axis.ledger.store import SQLLedger, as_unavailable, open_engine
 from axis.ledger.tables import event, pending_leaf, vxp_system
 from axis.ledger.timestamps import SQLTimestamps
 from axis.ledger.uploads import Spool, SQLUploads
-from axis.ledger.vault import NotOurs, open_vault
 from axis.ledger.valuations import SQLValuations
 from axis.ledger.vault import NotOurs, Vault, open_vault
 from axis.outside import Outside
@@ -290,49 +282,6 @@ class Axis:
             ids=self.ids,
             bells=self.bells,
         )
-
-    def deadline_keeper(self) -> DeadlineKeeper:
-        """Records what has passed its deadline in silence; any number may run."""
-        return DeadlineKeeper(
-            deadlines=SQLDeadlines(self.ledger),
-            ledger=self.ledger,
-            clock=self.clock,
-            ids=self.ids,
-            bells=self.bells,
-        )
-
-    def vxp_acts(self) -> VXPActs:
-        """
-        What people may change about the systems of the VXP interface.
-
-        Raises:
-            SettingsError: the key file of sealed secrets cannot be used.
-        """
-        return VXPActs(self.acts(), vault=self._vault(), randomness=SystemRandomness())
-
-    def station_acts(self) -> StationActs:
-        """What a station itself may change of the directory."""
-        return StationActs(self.acts())
-
-    async def vxp_secret(self, system: VXPSystem) -> bytes | None:
-        """
-        The secret shared with a system of the VXP interface; None when it was sealed under another key file.
-
-        Raises:
-            ServiceUnavailable: the database does not answer.
-            SettingsError: the key file cannot be used.
-        """
-        query = select(vxp_system.c.secret).where(vxp_system.c.id == system.id)
-        async with self.ledger.reading() as connection:
-            sealed = (await connection.execute(query)).scalar()
-        try:
-            return self._vault().unseal(sealed or "", bound_to=bound_to(system))
-        except NotOurs:
-            log.error("vxp.sealed_elsewhere", system=system.id)  # noqa: TRY400 - a person rotates it
-            return None
-
-    def _vault(self) -> Vault:
-        return open_vault(self.settings.keys / VAULT_KEY, randomness=SystemRandomness(), may_create=True)
 
     def queries(self, *, viewer: str) -> Queries:
         """What may be asked about the whole axis; every question is recorded with this name."""
@@ -590,21 +539,6 @@ async def open_axis(
             await upgrade(engine, year=clock.now().year)
         ledger = SQLLedger(engine)
         yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
-
-
-def open_calendar(settings: Settings) -> Calendar:
-    """
-    The working days that come with the axis, and those of the operator's file.
-
-    Raises:
-        SettingsError: the file cannot be read or makes no sense.
-    """
-    if settings.calendar is None:
-        return SHIPPED_CALENDAR
-    try:
-        return read_calendar(settings.calendar.read_text("utf-8"), base=SHIPPED_CALENDAR)
-    except (OSError, ValueError) as problem:
-        raise SettingsError((f"AXIS_CALENDAR: {settings.calendar}: {problem}",)) from problem
 
 
 def open_calendar(settings: Settings) -> Calendar:

@@ -72,6 +72,7 @@ from axis.web.services import WebLimits, WebServices
 from signing.merkle import EMPTY_ROOT, Tree, carry_out, leaf_hash, plan_consistency
 from signing.note import Checkpoint, LogProof, SigningKey, origin_of, sign_note
 from signing.receipts import BatchReceiptSigner, TrustedKeys
+from tests.web.memory import submitted
 
 NOON = datetime(2026, 11, 22, 5, 0, tzinfo=UTC)
 ORIGIN = "axis.example/log"
