@@ -33,6 +33,8 @@ class Report:
     """The axis's signature over it."""
     is_proven: bool
     """The signature was verified with a pinned key. False: no key was given to the station, nothing was verified."""
+    valued: Receipt | None = None
+    """The axis's signed record of what it found in the files; None while they are being judged."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -40,6 +42,20 @@ class Report:
         value = json.loads(self.body)
         assert isinstance(value, dict)
         return value
+
+    @property
+    def value(self) -> LegalValue:
+        """The legal value: as judged, else as it was when the document set out."""
+        if self.valued is not None:
+            return LegalValue(json.loads(self.valued.record)["facts"]["value"])
+        return LegalValue(self.facts.get("value", LegalValue.CHECKING))
+
+    @property
+    def files(self) -> tuple[Mapping[str, Any], ...]:
+        """What was found in each file: `reason`, and for each signature who made it and what became of it since."""
+        if self.valued is None:
+            return ()
+        return tuple(json.loads(self.valued.record)["facts"]["files"])
 
 
 class Keeper(Protocol):

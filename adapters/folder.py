@@ -288,6 +288,7 @@ class Folder:
         return {
             "report": report.body.decode(),
             "receipt": receipt_json(report.receipt),
+            "valued": receipt_json(report.valued) if report.valued else None,
             "is_proven": report.is_proven,
         }
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from adapters.document import Report
 from adapters.errors import BadAnswer, NotProven
+from axis.core.events import EventKind, read_record
 from axis.core.exchange import Answer, Consignment, Receipt
+from axis.core.model import LegalValue
 from axis.web.wire import SignedReport
 from signing.receipts import ReceiptError, TrustedKeys, VerifiedReceipt, verify_receipt
 
@@ -76,4 +78,18 @@ def prove_report(found: SignedReport, *, header: Consignment, keys: TrustedKeys 
         raise BadAnswer("the report is not an object")
     if facts.get("document") != header.document or facts.get("digest") != header.digest:
         raise NotProven("report", f"the report is not about {header.document}")
-    return Report(body=found.report, receipt=found.receipt, is_proven=keys is not None)
+    if found.valued is not None:
+        _prove_valued(found.valued, header=header, keys=keys)
+    return Report(body=found.report, receipt=found.receipt, is_proven=keys is not None, valued=found.valued)
+
+
+def _prove_valued(valued: Receipt, *, header: Consignment, keys: TrustedKeys | None) -> None:
+    if keys is not None:
+        prove_receipt(valued, keys=keys)
+    try:
+        event = read_record(valued.record.encode(errors="replace"))
+        is_whole = event.facts["value"] in set(LegalValue) and isinstance(event.facts["files"], list)
+    except (ValueError, LookupError, TypeError) as error:
+        raise BadAnswer("the record of the value cannot be read") from error
+    if event.kind is not EventKind.DOCUMENT_VALUED or event.document != header.document or not is_whole:
+        raise NotProven("valued", f"the record is not about the value of {header.document}")

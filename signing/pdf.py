@@ -152,7 +152,8 @@ def explain(code: PdfReason | Reason) -> Explanation:
     return Explanation(rule=0, en=en, vi=vi)
 
 
-def _code(value: str) -> PdfReason | Reason:
+def read_code(value: str) -> PdfReason | Reason:
+    """The code of this text; a ValueError if there is none."""
     return PdfReason(value) if value.startswith("pdf.") else Reason(value)
 
 
@@ -265,7 +266,7 @@ def report_from_line(line: bytes) -> PdfReport:
     try:
         row = json.loads(line)
         return PdfReport(
-            reason=_code(row["reason"]),
+            reason=read_code(row["reason"]),
             inside_zip=row["inside_zip"],
             signatures=tuple(_signature(one) for one in row["signatures"]),
         )
@@ -277,7 +278,7 @@ def _signature(row: dict[str, Any]) -> PdfSignature:
     signer = None if row["signer"] is None else read_certificate(base64.b64decode(row["signer"])).facts
     return PdfSignature(
         field=str(row["field"]),
-        reason=_code(row["reason"]),
+        reason=read_code(row["reason"]),
         role=SignerRole(row["role"]),
         signer=signer,
         claimed_at=_moment(row["claimed_at"]),

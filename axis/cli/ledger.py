@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -31,6 +31,7 @@ from axis.ledger.scope import Right
 from axis.ledger.tables import declared
 from axis.ledger.trouble import ReplayFilter, TroubleKind
 from axis.speech import Format, err, out, print_json, print_rows, say, tell
+from signing.pdf import explain, read_code
 
 _MOST_IN_A_TABLE: Final = 50
 _MOST_SHOWN: Final = 80
@@ -148,6 +149,35 @@ def _tell_of_more(after: str | None) -> None:
                   highlight=False)  # fmt: skip
 
 
+def _show_files(events: Sequence[Mapping[str, Any]]) -> None:
+    """What was found in each file, once the document has been valued."""
+    files = next((one["files"] for one in reversed(events) if one.get("files")), ())
+    if not files:
+        return
+    roles = {
+        "person": say("người ký", "signer"),
+        "organ": say("cơ quan", "organ"),
+        "unknown": say("chưa rõ", "unknown"),
+    }
+    rows = []
+    for file in files:
+        words = explain(read_code(file["reason"]))
+        signers = [
+            f"{roles[one['role']]}: {one['signer']['subject'] if one['signer'] else '?'}"
+            for one in file["signatures"]
+        ]
+        rows.append({"name": file["name"], "found": say(words.vi, words.en), "signers": "; ".join(signers)})
+    print_rows(
+        rows,
+        form=Format.TABLE,
+        columns={
+            "name": say("Tệp", "File"),
+            "found": say("Kết quả xét chữ ký", "What was found"),
+            "signers": say("Ai ký", "Signed by"),
+        },
+    )
+
+
 def _log_headings() -> dict[str, str]:
     return {
         "submitted_at": say("Nộp lúc", "Submitted"),
@@ -231,6 +261,7 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
                 "reason": say("Lý do", "Reason"),
             },
         )
+    _show_files(life["events"])
     print_rows(
         [
             {**one, "who": next(iter(one["by"].values()), ""), "n": len(one["to"]) or None}

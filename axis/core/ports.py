@@ -594,6 +594,10 @@ class StationView(Protocol):
         """Verification report and the JSON of its receipt; raises what `payload_of` does."""
         ...
 
+    async def valued(self, station: StationId, document: DocumentKey) -> bytes | None:
+        """The record that says what the document is worth, None while it is judged; raises what `payload_of` does."""
+        ...
+
     async def where_is(self, station: StationId, document: str) -> Whereabouts:
         """
         Where a document of the station stands, named by the axis's id or by `DocumentId`, over all its receivers.

@@ -23,12 +23,14 @@ from axis.core.exchange import (
     BadMessage,
     Consignment,
     FeedEntry,
+    Receipt,
     StationMessage,
     Submitted,
     Whereabouts,
     consignment_json,
     dump,
     load,
+    receipt_json,
     whereabouts_json,
 )
 from axis.core.model import (
@@ -223,6 +225,16 @@ class Desk:
         """
         return await self._view.report(station.id, document)
 
+    async def valued(self, station: Station, document: DocumentKey) -> Receipt | None:
+        """
+        What the files of the document are worth, signed; None while they are being judged.
+
+        Raises:
+            NotFound: none of the station's.
+        """
+        record = await self._view.valued(station.id, document)
+        return None if record is None else self._signer.sign([record])[0]
+
     async def where_is(self, station: Station, document: str) -> Whereabouts:
         """
         Where a document the station sent stands, per receiver.
@@ -328,11 +340,13 @@ class Desk:
                 body = {"type": "consignment", **consignment_json(found)}
             case Ask.REPORT:
                 report, receipt = await self.report(station, DocumentKey(message.document))
+                valued = await self.valued(station, DocumentKey(message.document))
                 body = {
                     "type": "report",
                     "document": message.document,
                     "report": report.decode(),
                     "receipt": dict(load(receipt.encode())),
+                    "valued": receipt_json(valued) if valued else None,
                 }
             case Ask.PAYLOAD:
                 digest, size = await self.payload(station, DocumentKey(message.document))

@@ -322,6 +322,7 @@ def _event_json(index: int | None, event: Event, codes: Mapping[str, str]) -> di
         "reason": facts.get("reason") or next((one["code"] for one in causes), None),
         "status": facts.get("code") if event.kind is EventKind.DELIVERY_ANSWERED else None,
         "value": facts.get("value") if event.kind in _JUDGED else None,
+        "files": facts.get("files") if event.kind is EventKind.DOCUMENT_VALUED else None,
         "tier": facts.get("tier") if event.kind is EventKind.DOCUMENT_VERIFIED else None,
         "hash": event.hash.hex(),
         "previous": event.previous,

@@ -13,7 +13,7 @@ from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import Ambiguous, NotFound, Withdrawn
-from axis.core.events import Event, read_record
+from axis.core.events import Event, EventKind, read_record
 from axis.core.exchange import DeliveryLine, FeedEntry, Submitted, Whereabouts
 from axis.core.ids import is_id, year_of
 from axis.core.model import (
@@ -89,6 +89,20 @@ class SQLStationView:
         if row is None:
             raise NotFound("report", document)
         return bytes(row.body), row.signature
+
+    async def valued(self, station: StationId, document: DocumentKey) -> bytes | None:
+        """See the port."""
+        table = t.event.c
+        async with self._ledger.reading() as connection:
+            await _visible(connection, station, document)
+            query = (
+                select(table.record)
+                .where(table.document_id == document, table.kind == EventKind.DOCUMENT_VALUED.value)
+                .order_by(table.id.desc())
+                .limit(1)
+            )
+            record = (await connection.execute(query)).scalar()
+        return None if record is None else bytes(record)
 
     async def where_is(self, station: StationId, document: str) -> Whereabouts:
         """

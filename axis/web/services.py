@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from axis.core.directory import Station
-from axis.core.exchange import Answer, Consignment, FeedEntry, StationMessage, Submitted, Whereabouts
+from axis.core.exchange import (
+    Answer,
+    Consignment,
+    FeedEntry,
+    Receipt,
+    StationMessage,
+    Submitted,
+    Whereabouts,
+)
 from axis.core.model import Digest, DocumentKey, StationId, SubmissionId
 from axis.core.ports import (
     Clock,
@@ -78,6 +86,15 @@ class Desk(Protocol):
     async def report(self, station: Station, document: DocumentKey) -> tuple[bytes, str]:
         """
         The verification report and the JSON of its receipt.
+
+        Raises:
+            NotFound: none of the station's.
+        """
+        ...
+
+    async def valued(self, station: Station, document: DocumentKey) -> Receipt | None:
+        """
+        What the files of the document are worth, as a signed record; None while they are being judged.
 
         Raises:
             NotFound: none of the station's.

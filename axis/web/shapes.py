@@ -159,6 +159,12 @@ class Report(_Shape):
         str, Field(description="Canonical JSON; SHA-256 of its bytes is the consignment's `report`.")
     ]
     receipt: Receipt
+    valued: Annotated[
+        Receipt | None,
+        Field(
+            description="Signed record `document.valued`: the legal value, with what was found in each file."
+        ),
+    ]
 
 
 class Event(_Shape):

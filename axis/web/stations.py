@@ -369,10 +369,16 @@ async def _rest(first: bytes, pieces: AsyncIterator[bytes], *, expected: int) ->
     responses=shapes.answers(200, shapes.Report, "Report and receipt, as they were signed."),
 )
 async def report(request: Request, caller: Caller, document: str) -> Response:
-    """What the axis checked before it let the document travel, signed like a receipt."""
+    """
+    What the axis checked before it let the document travel, signed like a receipt; and, once they have been judged,
+    what the signatures inside its files are worth.
+    """
     key = _document(request, document)
     body, receipt = await services_of(request).desk.report(caller, key)
-    found = wire.SignedReport(document=key, report=body, receipt=read_receipt(load(receipt.encode())))
+    valued = await services_of(request).desk.valued(caller, key)
+    found = wire.SignedReport(
+        document=key, report=body, receipt=read_receipt(load(receipt.encode())), valued=valued
+    )
     return _answer(wire.report_json(found))
 
 

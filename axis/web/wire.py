@@ -261,6 +261,8 @@ class SignedReport:
     report: bytes
     """Canonical JSON; its SHA-256 is `Consignment.report`."""
     receipt: Receipt
+    valued: Receipt | None = None
+    """What was found in the files after it travelled: the signed record `document.valued`; None until then."""
 
 
 def report_json(one: SignedReport) -> dict[str, JSON]:
@@ -270,6 +272,7 @@ def report_json(one: SignedReport) -> dict[str, JSON]:
         "document": one.document,
         "report": one.report.decode(),
         "receipt": receipt_json(one.receipt),
+        "valued": receipt_json(one.valued) if one.valued else None,
     }
 
 
@@ -280,13 +283,16 @@ def read_report(value: Mapping[str, Any]) -> SignedReport:
     Raises:
         BadMessage: naming the member that is wrong.
     """
-    receipt = value.get("receipt")
+    receipt, valued = value.get("receipt"), value.get("valued")
     if not isinstance(receipt, dict):
         raise BadMessage("receipt", "an object expected")
+    if valued is not None and not isinstance(valued, dict):
+        raise BadMessage("valued", "an object expected")
     return SignedReport(
         document=DocumentKey(_text(value, "document")),
         report=_text(value, "report").encode(errors="replace"),
         receipt=read_receipt(receipt),
+        valued=read_receipt(valued) if valued is not None else None,
     )
 
 

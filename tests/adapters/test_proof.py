@@ -11,7 +11,7 @@ import pytest
 from adapters.errors import BadAnswer, NotProven
 from adapters.line import check_names
 from adapters.proof import prove_answer, prove_report
-from axis.core.events import Event, EventKind
+from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Answer, BadMessage, BatchSignature, Consignment, DeliveryRef, Receipt
 from axis.core.model import (
     Actor,
@@ -149,6 +149,52 @@ def test_a_report_is_the_one_the_header_names() -> None:
 
     assert found.is_proven
     assert found.facts["digest"] == DIGEST
+
+
+def a_value(document: str = DOCUMENT, kind: EventKind = EventKind.DOCUMENT_VALUED, **facts: JSON) -> bytes:
+    """The record of what a document's files are worth."""
+    event = Event(
+        id=EventId("01KJN0VQ9C3T2M7QK5X6Y8Z9B2"),
+        kind=kind,
+        at=NOON,
+        by=Actor(axis="value"),
+        document=DocumentKey(document),
+        facts={"value": "copy", "files": [{"name": "a.pdf", "reason": "pdf.passed"}], **facts},
+    )
+    return event.record
+
+
+def test_a_report_says_what_the_files_are_worth() -> None:
+    """Signed like the report, about the same document; without it the value is that of the start."""
+    body = a_report(value="checking")
+    bare = SignedReport(document=DOCUMENT, report=body, receipt=sealed(body))
+    whole = replace(bare, valued=sealed(a_value()))
+
+    before, after = (prove_report(one, header=a_header(body), keys=TRUSTED) for one in (bare, whole))
+
+    assert (before.value, before.files) == (LegalValue.CHECKING, ())
+    assert after.value is LegalValue.COPY
+    assert [one["name"] for one in after.files] == ["a.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        (a_value(document="01KJN0VQ9C3T2M7QK5X6Y8Z9C3"), NotProven),
+        (a_value(kind=EventKind.DELIVERY_FETCHED), NotProven),
+        (a_value(value="gold"), NotProven),
+        (a_value(files="none"), NotProven),
+        (b"{}", BadAnswer),
+        (b"not JSON", BadAnswer),
+    ],
+)
+def test_another_value_is_not_believed(record: bytes, error: type[Exception]) -> None:
+    """Of another document, of another kind, or without sense, whoever signed it."""
+    body = a_report()
+    found = SignedReport(document=DOCUMENT, report=body, receipt=sealed(body), valued=sealed(record))
+
+    with pytest.raises(error):
+        prove_report(found, header=a_header(body), keys=TRUSTED)
 
 
 @pytest.mark.parametrize(

@@ -486,6 +486,10 @@ class MemoryAxis:
         body = self._mine(station, document).document.report
         return body, dump(receipt_json(self._seal(body))).decode()
 
+    async def valued(self, station: Station, document: DocumentKey) -> Receipt | None:
+        self._mine(station, document)
+        return None
+
     async def say(self, station: Station, message: StationMessage, *, message_id: str, at: datetime) -> None:
         self._answer_or_not()
         self.said.append((station.id, message, message_id))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -112,7 +113,9 @@ def test_every_shape_is_read_as_it_was_written() -> None:
     )
 
     assert wire.read_upload(load(dump(wire.upload_json(upload)))) == upload
+    valued = replace(report, valued=_RECEIPT)
     assert wire.read_report(load(dump(wire.report_json(report)))) == report
+    assert wire.read_report(load(dump(wire.report_json(valued)))) == valued
     assert wire.read_whoami(load(dump(wire.whoami_json(who)))) == who
 
 
