@@ -141,6 +141,45 @@ PENDING = frozenset({DeliveryState.WAITING, DeliveryState.HANDED_OVER, DeliveryS
 
 
 @unique
+class DocumentState(StrEnum):
+    """Whether a document still stands, as far as its sender has said."""
+
+    IN_FORCE = "in_force"
+    REPLACED = "replaced"
+    """Another document stands in its place (type 3), for all its receivers."""
+    RECALLING = "recalling"
+    """Recalled (type 1), and some holder has not agreed yet: given out to nobody."""
+    RECALLED = "recalled"
+    """Every holder has agreed, and nobody else ever had it."""
+
+
+@unique
+class RequestKind(StrEnum):
+    """What a sender wants of a receiver that was sent a document."""
+
+    RECALL = "recall"
+    """Thu hồi (type 1): a duty of the receiver (QĐ28 Art. 9.2)."""
+    TAKE_BACK = "take_back"
+    """Lấy lại (status 13), or removed from the receivers by an update: asked of one receiver."""
+    UPDATE = "update"
+    """Cập nhật (type 2)."""
+
+
+@unique
+class RequestState(StrEnum):
+    """Where a delivery stands that its sender wants back or updated."""
+
+    NONE = "none"
+    WITHDRAWING = "withdrawing"
+    """The station is asked to drop it before its DMS sees it, and has not answered."""
+    ASKED = "asked"
+    """The receiver has it and owes an answer: status 15 or 16."""
+    AGREED = "agreed"
+    REJECTED = "rejected"
+    """Status 16, or 02 on the recall; it stays open (LR-25)."""
+
+
+@unique
 class Owner(StrEnum):
     """Who can mend the cause of a refusal, hold or failure."""
 
