@@ -49,6 +49,7 @@ class ReasonCode(StrEnum):
     VALIDATE_BASE64 = "validate.base64"
     VALIDATE_STATUS_CODE = "validate.status_code"
     VALIDATE_STATUS_TARGET = "validate.status_target"
+    VALIDATE_STATUS_REASON = "validate.status_reason"
     VALIDATE_SECRECY = "validate.secrecy"
     # 4 verify
     VERIFY_UNSIGNED = "verify.unsigned"
@@ -64,10 +65,12 @@ class ReasonCode(StrEnum):
     ROUTE_UNKNOWN_DOCUMENT = "route.unknown_document"
     ROUTE_NOT_YOUR_DOCUMENT = "route.not_your_document"
     ROUTE_WAITS_FOR_HELD = "route.waits_for_held"
+    ROUTE_RECALLED = "route.recalled"
     # delivery
     DELIVER_NOT_TAKEN = "deliver.not_taken"
     DELIVER_UNROUTED = "deliver.unrouted"
     DELIVER_RECALLED = "deliver.recalled"
+    DELIVER_RECALL_REJECTED = "deliver.recall_rejected"
     DELIVER_TURNED_BAD = "deliver.turned_bad"
     # buried before anyone judged it
     BURY_DELIVERY_LIMIT = "bury.delivery_limit"
@@ -191,6 +194,9 @@ _ALL = (
     _reason(_C.VALIDATE_STATUS_TARGET, _S,
         "Trạng thái không nêu văn bản được phản hồi (ResponseFor).", "The status does not name the document it answers (ResponseFor).",
         "Điền OrganId và DocumentId hoặc số, ký hiệu trong ResponseFor.", "Fill in OrganId and DocumentId, or the code, in ResponseFor."),
+    _reason(_C.VALIDATE_STATUS_REASON, _S,
+        "Trạng thái trả lại (02) hoặc từ chối (16) phải kèm lý do.", "A return (02) or a rejection (16) must give a reason.",
+        "Ghi lý do vào Description rồi gửi lại.", "Write the reason into Description and send again."),
     _reason(_C.VALIDATE_SECRECY, _S,
         "Văn bản có dấu chỉ mức độ mật. Văn bản mật không được gửi qua Trục; nội dung không được lưu lại.",
         "The document bears a secrecy mark. Secret documents must not travel on the axis; nothing of its content was kept.",
@@ -222,8 +228,8 @@ _ALL = (
         "Có mã đơn vị nhận không tồn tại trong danh mục.", "A receiver's code does not exist in the directory.",
         "Sửa các mã được liệt kê (xem gợi ý) rồi gửi lại.", "Correct the codes listed (see the suggestions) and send again."),
     _reason(_C.ROUTE_CLOSED_RECEIVER, _S,
-        "Có đơn vị nhận đã đóng mã và không có đơn vị kế thừa.", "A receiver's code is closed and has no successor.",
-        "Chọn đơn vị nhận khác rồi gửi lại.", "Choose another receiver and send again."),
+        "Có đơn vị nhận đã đóng mã.", "A receiver's code is closed.",
+        "Gửi tới đơn vị kế thừa được nêu, hoặc chọn đơn vị nhận khác.", "Send to the successor named, or choose another receiver."),
     _reason(_C.ROUTE_NOT_CONNECTED, _R,
         "Đơn vị nhận chưa kết nối Trục; hãy gửi bản giấy.", "The receiver is not connected to the axis; send paper.",
         "Gửi bản giấy cho đơn vị này.", "Send paper to this receiver."),
@@ -237,6 +243,10 @@ _ALL = (
     _reason(_C.ROUTE_WAITS_FOR_HELD, _A,
         "Văn bản được nêu đang chờ xác minh; gói tin này chờ theo.", "The document named is on hold; this message waits behind it.",
         "Không cần gửi lại.", "Do not send again."),
+    _reason(_C.ROUTE_RECALLED, _S,
+        "Văn bản được nêu đã bị thu hồi; không gửi bổ sung, cập nhật hoặc thay thế được nữa.",
+        "The document named was recalled; it cannot be sent on, updated or replaced any more.",
+        "Ban hành văn bản mới với DocumentId mới.", "Issue a new document with a new DocumentId."),
     _reason(_C.DELIVER_NOT_TAKEN, _R,
         "Hệ thống nhận báo không xử lý được văn bản sau nhiều lần chuyển.",
         "The receiver's system reported failure at every offer.",
@@ -251,6 +261,11 @@ _ALL = (
         "Sau khi tiếp nhận, chứng thư ký được xác định là đã bị thu hồi trước thời điểm gửi; lượt chuyển chưa nhận bị rút.",
         "After acceptance the signer's certificate was found to have been revoked before the sending; what nobody had taken is withdrawn.",
         "Ký lại bằng chứng thư còn hiệu lực rồi gửi văn bản mới.", "Sign again with a valid certificate and send it as a new document."),
+    _reason(_C.DELIVER_RECALL_REJECTED, _R,
+        "Đơn vị nhận từ chối thu hồi, lấy lại hoặc cập nhật; yêu cầu vẫn để ngỏ.",
+        "The receiver rejected the recall, take-back or update; the request stays open.",
+        "Liên hệ đơn vị nhận; thu hồi là nghĩa vụ (QĐ28 Điều 9.2). Khi có trạng thái 15 thì khép lại.",
+        "Talk to the receiver: a recall is a duty (Decision 28 Art. 9.2). Status 15 closes it."),
     _reason(_C.BURY_DELIVERY_LIMIT, _A,
         "Gói tin nhiều lần làm hỏng tiến trình xử lý nên được cách ly; chưa ai xem xét nó.",
         "The message brought the reading process down again and again and was set aside; nobody has judged it.",

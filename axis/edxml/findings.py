@@ -258,6 +258,9 @@ STATUS_CODE = _kind("status.code",
 STATUS_TARGET = _kind("status.target",
     "ResponseFor phải có OrganId, và DocumentId hoặc Code.",
     "ResponseFor must have OrganId, and DocumentId or Code.", _R.VALIDATE_STATUS_TARGET)
+STATUS_REASON = _kind("status.reason",
+    "Trạng thái {code} phải kèm lý do (Description).",
+    "Status {code} must give a reason (Description).", _R.VALIDATE_STATUS_REASON)
 
 # Form of the XML: taken, bytes unchanged.
 BOM = _kind("form.bom",

@@ -49,7 +49,14 @@ _CANONICAL_ID = re.compile(
 _DIGITS = re.compile(r"[0-9]+")
 _MOST_OF_A_NUMBER = 65_535
 _LEVELS = MappingProxyType({PriorityScale.ZERO_TO_FOUR: range(5), PriorityScale.ONE_TO_FIVE: range(1, 6)})
-_NEEDS_REASON = frozenset({StatusCode.RETURNED, StatusCode.TAKE_BACK, StatusCode.REJECTED})
+_NEEDS_REASON = MappingProxyType(
+    {
+        StatusCode.RETURNED: f.STATUS_REASON,
+        StatusCode.REJECTED: f.STATUS_REASON,
+        StatusCode.TAKE_BACK: f.STATUS_WITHOUT_REASON,
+    }
+)
+"""A receiver's no without a reason is refused (LR-21, LR-25); a take-back without one is taken with a warning."""
 
 _BASE64_CAUSES = MappingProxyType(
     {
@@ -106,8 +113,9 @@ def check_status(status: Status) -> Findings:
         yield f.finding(f.STATUS_CODE, path, found=status.status_code)
     elif status.status_code != status.code.written:
         yield f.finding(f.STATUS_CODE_SHORT, path, found=status.status_code, read=status.code.written)
-    if status.code in _NEEDS_REASON and not status.description:
-        yield f.finding(f.STATUS_WITHOUT_REASON, HEADER, code=status.status_code)
+    needed = _NEEDS_REASON.get(status.code) if status.code is not None else None
+    if needed is not None and not status.description:
+        yield f.finding(needed, f"{HEADER}/Description", code=status.status_code)
     answer = status.response_for
     if answer is None or not _is_code(answer.organ_id) or not (answer.document_id or answer.code):
         yield f.finding(f.STATUS_TARGET, f"{HEADER}/ResponseFor")

@@ -1128,6 +1128,13 @@ _STATUSES = (
         name="a return (02) without a reason",
         seen=_ANY,
         message=a_status_package("02", description=""),
+        codes=("status.reason",),
+        reason=_R.VALIDATE_STATUS_REASON,
+    ),
+    Quirk(
+        name="a take-back (13) without a reason",
+        seen=_ANY,
+        message=a_status_package("13", description=""),
         codes=("status.reason_missing",),
     ),
     Quirk(

@@ -298,7 +298,7 @@ def test_the_json_of_a_status(file: Path) -> None:
     assert (found["kind"], found["to"], found.get("status_code")) == ("status", ["000.00.00.G22"], "02")
     assert found.get("timestamp") == SENT_AT.astimezone(VIETNAM).isoformat()
     assert [(one["code"], one["text"]) for one in found["warnings"]] == [
-        ("status.reason_missing", "Status 02 must give a reason (Description).")
+        ("status.reason", "Status 02 must give a reason (Description).")
     ]
 
 
