@@ -54,6 +54,8 @@ class EventKind(StrEnum):
     DELIVERY_FETCHED = "delivery.fetched"  # E.1 ContentHandover
     DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
     DELIVERY_FAILED = "delivery.failed"  # D.2 ContentConsignmentFailure
+    DELIVERY_ADDED = "delivery.added"  # of a document accepted before: a recall that a late taker must get, too
+    DELIVERY_ASKED_BACK = "delivery.asked_back"  # the station must say whether its DMS has seen it
     DELIVERY_WITHDRAWN = "delivery.withdrawn"
     DELIVERY_REPLAYED = "delivery.replayed"
     DELIVERY_ANSWERED = "delivery.answered"  # an edXML status of the receiver
@@ -61,6 +63,7 @@ class EventKind(StrEnum):
 
     DOCUMENT_VERIFIED = "document.verified"  # a verdict that came, or changed, after it had travelled
     DOCUMENT_VALUED = "document.valued"  # legal value judged
+    DOCUMENT_RECALL_CLOSED = "document.recall_closed"  # every holder has agreed
     ACK_IGNORED = "ack.ignored"  # an acknowledgement that changes nothing, with the reason
 
     ORGANS_CHANGED = "organs.changed"

@@ -242,6 +242,8 @@ class OutgoingWithdrawal:
     message_id: str
     consignment: ConsignmentId
     document: DocumentKey
+    deliveries: tuple[DeliveryId, ...] = ()
+    """Which of them; none means all."""
 
 
 Outgoing = OutgoingConsignment | OutgoingAnswer | OutgoingEvent | OutgoingReply | OutgoingWithdrawal
@@ -355,6 +357,17 @@ class Transaction(Protocol):
         """Documents by the sender's `DocumentId`, else by number/notation; newest first, at most 20."""
         ...
 
+    async def family(self, root: DocumentKey) -> Sequence[DocumentRow]:
+        """
+        Everything that carries a document, oldest first, not locked: its first sending, the supplementary ones, and
+        the updates of it. A recall is about all of them.
+        """
+        ...
+
+    async def documents_coded(self, code: str, *, senders: Sequence[OrganNumber]) -> Sequence[DocumentRow]:
+        """Documents of these organs by `number/notation`, compared as people do; newest first, at most 20."""
+        ...
+
     async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
         """Organs that have a delivery of the document or of a supplementary sending of it; locked until commit."""
         ...
@@ -447,10 +460,12 @@ class Ready:
     row: ConsignmentRow
     document: DocumentRow
     deliveries: tuple[DeliveryRef, ...]
-    """Those still pending, at most as many as were asked for."""
+    """Those still pending and not asked back, at most as many as were asked for."""
     deliveries_total: int
     notices: tuple[Notice, ...]
     """Warnings recorded with the acceptance."""
+    asked_back: tuple[DeliveryRef, ...] = ()
+    """Those pending whose sender wants them back: their station is told so, and says whether its DMS has them."""
 
 
 class Outbox(Protocol):

@@ -13,11 +13,14 @@ from axis.core.model import (
     DeliveryState,
     Digest,
     DocumentKey,
+    DocumentState,
     EventId,
     Kind,
     Lane,
     LegalValue,
     OrganNumber,
+    RequestKind,
+    RequestState,
     StationId,
     SubmissionId,
     SubmissionState,
@@ -87,6 +90,7 @@ class DocumentRow:
     report: Digest | None
     attachments: tuple[Attachment, ...]
     head: str
+    state: DocumentState = DocumentState.IN_FORCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +121,11 @@ class DeliveryRow:
     not_taken_at: datetime | None = None
     """When it was recorded that the deadline had passed in silence."""
     failures: int = 0
+    request: RequestState = RequestState.NONE
+    """Whether its sender wants it back or updated, and what the receiver says to that."""
+    request_kind: RequestKind | None = None
+    requested_by: DocumentKey | None = None
+    """The recall, update or status 13."""
     """How often its station failed to take it, since it was accepted or replayed."""
 
 
@@ -132,6 +141,8 @@ class ConsignmentRow:
     """`waiting`, `handed_over`, `fetched` or `closed`."""
     attempt: int
     head: str
+    is_leased: bool = False
+    """A publisher has it: it may lie in the station's queue without being recorded as handed over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

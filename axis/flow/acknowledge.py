@@ -17,7 +17,7 @@ from typing import Any
 from axis.core.directory import Station
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Ack, Outcome
-from axis.core.lifecycle import DeliveryStep, next_delivery_state
+from axis.core.lifecycle import DeliveryStep, advance, next_delivery_state
 from axis.core.model import (
     Actor,
     ConsignmentId,
@@ -25,6 +25,8 @@ from axis.core.model import (
     DeliveryState,
     DocumentKey,
     EventId,
+    RequestKind,
+    RequestState,
     StationId,
 )
 from axis.core.ports import Clock, Ids, Ledger, Transaction
@@ -32,6 +34,7 @@ from axis.core.reasons import ReasonCode
 from axis.core.retry import DELIVERIES, Backoff
 from axis.core.rows import ConsignmentRow, DeliveryRow, DocumentRow
 from axis.core.text import printable
+from axis.flow.recall import follow, to_serve
 from axis.flow.receive import LONGEST_MESSAGE_ID
 from axis.flow.steps import step_event
 
@@ -82,9 +85,11 @@ async def acknowledge(
         for statement in statements:
             desk.take(statement)
         await tx.append(desk.events)
+        followed = await follow(tx, desk.events, at=desk.at, ids=ids)
         for due_at, consignments in desk.offer_again_at.items():
             await tx.pace(consignments, due_at=due_at, lease_until=None)
-    return frozenset(station for event in desk.events for station in event.stations)
+    told = {station for event in (*desk.events, *followed) for station in event.stations}
+    return frozenset(told | {station for event in followed for station in to_serve(event)})
 
 
 class _Deliveries:
@@ -108,7 +113,7 @@ class _Deliveries:
         for row in rows.values():
             if row.consignment is not None:
                 self._inside[row.consignment].append(row.id)
-        self._at = at
+        self.at = at
         self._ids = ids
         self.events: list[Event] = []
         self.offer_again_at: dict[datetime, list[ConsignmentId]] = defaultdict(list)
@@ -140,7 +145,7 @@ class _Deliveries:
     def take(self, statement: Statement) -> None:
         """One message: an event per consignment and step, and one for what is ignored."""
         ignored: list[JSON] = []
-        groups: dict[tuple[ConsignmentId, Outcome, str, int], list[DeliveryId]] = defaultdict(list)
+        groups: dict[tuple[ConsignmentId, Outcome, str, int, bool], list[DeliveryId]] = defaultdict(list)
         for ack in statement.acks:
             row = self._rows.get(ack.delivery)
             if row is None or row.consignment is None or row.station != statement.station.id:
@@ -153,15 +158,16 @@ class _Deliveries:
                 continue
             # Only failures are counted: however often it was offered for another cause, it has all its tries.
             failures = row.failures + 1 if ack.outcome is Outcome.FAIL else 0
-            groups[row.consignment, ack.outcome, ack.reason[:MOST_REASON], failures].append(row.id)
-        for (consignment, outcome, reason, failures), chosen in groups.items():
+            wanted = is_wanted_back(row)
+            groups[row.consignment, ack.outcome, ack.reason[:MOST_REASON], failures, wanted].append(row.id)
+        for (consignment, outcome, reason, failures, _), chosen in groups.items():
             self._step(statement, self._consignments[consignment], outcome, reason, failures, chosen)
         if ignored:
             self.events.append(
                 Event(
-                    id=EventId(self._ids.new(self._at)),
+                    id=EventId(self._ids.new(self.at)),
                     kind=EventKind.ACK_IGNORED,
-                    at=self._at,
+                    at=self.at,
                     by=Actor(station=statement.station.id),
                     facts={
                         "message_id": printable(statement.message_id, most=LONGEST_MESSAGE_ID),
@@ -174,13 +180,33 @@ class _Deliveries:
         """Why an acknowledgement changes nothing, or None when it does."""
         match ack.outcome:
             case Outcome.FAIL:
-                possible = row.state in {DeliveryState.HANDED_OVER, DeliveryState.FETCHED}
-            case Outcome.WITHDRAWN if row.reason is not ReasonCode.DELIVER_RECALLED:
+                possible = row.state in {DeliveryState.HANDED_OVER, DeliveryState.FETCHED} or (
+                    row.request is RequestState.WITHDRAWING and row.state is DeliveryState.WAITING
+                )
+            case Outcome.WITHDRAWN if row.request is not RequestState.WITHDRAWING:
                 # Only the axis takes a delivery back; a station that will not have it says "fail".
                 return "not_recalled"
+            case Outcome.FETCHED if self._is_old_news(row):
+                possible = False
             case _:
                 possible = next_delivery_state(row.state, _STEP[ack.outcome]) is not None
         return None if possible else row.state.value
+
+    def _is_old_news(self, row: DeliveryRow) -> bool:
+        """
+        Whether this is `fetched` of an earlier try, overtaken by the "fail" that ended it: two hubs read one queue.
+
+        It waits, was handed over before and is on no publisher's way out: taken for a new one, it would wait for the
+        end of something nobody has begun.
+        """
+        assert row.consignment is not None, "what is no station's was ignored before"
+        consignment = self._consignments[row.consignment]
+        return (
+            row.state is DeliveryState.WAITING
+            and row.request is not RequestState.WITHDRAWING
+            and consignment.attempt > 0
+            and not consignment.is_leased
+        )
 
     def _step(
         self,
@@ -193,18 +219,26 @@ class _Deliveries:
     ) -> None:
         more: dict[str, JSON] = {"said": reason} if reason else {}
         code: ReasonCode | None = None
-        if outcome is Outcome.FAIL:
+        is_wanted = is_wanted_back(self._rows[chosen[0]])
+        if outcome is Outcome.WITHDRAWN or (outcome is Outcome.FAIL and is_wanted):
+            # What it could not take and must not have is not offered again.
+            step, code = DeliveryStep.WITHDRAW, ReasonCode.DELIVER_RECALLED
+            if self._rows[chosen[0]].request is RequestState.ASKED:
+                more["request"] = RequestState.ASKED.value
+            more["by_document"] = self._rows[chosen[0]].requested_by
+        elif outcome is Outcome.FAIL:
             more["failures"] = failures
             pause = self._schedule.pause(failures)
             if pause is None:
                 step, code = DeliveryStep.FAIL, ReasonCode.DELIVER_NOT_TAKEN
             else:
                 step = DeliveryStep.OFFER_AGAIN
-                self.offer_again_at[self._at + pause].append(consignment.id)
+                self.offer_again_at[self.at + pause].append(consignment.id)
         else:
             step = _STEP[outcome]
-        if outcome is Outcome.WITHDRAWN:
-            code = ReasonCode.DELIVER_RECALLED
+            if any(self._rows[one].request is RequestState.WITHDRAWING for one in chosen):
+                # Too late to take it back unseen: the receiver is asked for it.
+                more["request"] = RequestState.ASKED.value
         event = step_event(
             step,
             chosen=set(chosen),
@@ -212,7 +246,7 @@ class _Deliveries:
             consignment=consignment,
             document=self._documents[consignment.document],
             by=Actor(station=statement.station.id),
-            at=self._at,
+            at=self.at,
             ids=self._ids,
             reason=code,
             more=more,
@@ -227,7 +261,13 @@ class _Deliveries:
             row = self._rows[delivery]
             after = next_delivery_state(row.state, step)
             assert after is not None, "step_event takes only what the lifecycle allows"
-            self._rows[delivery] = replace(row, state=after, failures=facts.get("failures", row.failures))
+            request = RequestState.NONE if step is DeliveryStep.WITHDRAW else row.request
+            self._rows[delivery] = replace(
+                row,
+                state=after,
+                failures=facts.get("failures", row.failures),
+                request=RequestState(facts.get("request", request.value)),
+            )
         self._consignments[consignment.id] = replace(
             consignment, head=event.hash.hex(), state=facts["consignment_state"]
         )
@@ -257,20 +297,61 @@ async def offer_again(
         events = []
         for row in rows.values():
             inside = [one for one in deliveries if one.consignment == row.id]
-            event = step_event(
-                DeliveryStep.OFFER_AGAIN,
-                chosen={one.id for one in inside if one.state_at + since <= at},
-                every=inside,
-                consignment=row,
-                document=documents[row.document],
-                by=by,
-                at=at,
-                ids=ids,
-                more={"cause": cause},
-            )
-            if event is not None:
-                events.append(event)
-                count += 1
+            old = [one for one in inside if one.state_at + since <= at]
+            found = _once_more(row, inside, old, documents[row.document], cause=cause, by=by, at=at, ids=ids)
+            events += found
+            count += bool(found)
         await tx.append(events)
         await tx.pace(list(rows), due_at=at, lease_until=None)
     return count
+
+
+def is_wanted_back(row: DeliveryRow) -> bool:
+    """Whether it must not be offered any more: it is asked back, or recalled and its receiver has not answered."""
+    asked = row.request is RequestState.ASKED and row.request_kind is RequestKind.RECALL
+    return row.request is RequestState.WITHDRAWING or asked
+
+
+def _once_more(
+    consignment: ConsignmentRow,
+    inside: Sequence[DeliveryRow],
+    old: Sequence[DeliveryRow],
+    document: DocumentRow,
+    *,
+    cause: str,
+    by: Actor,
+    at: datetime,
+    ids: Ids,
+) -> list[Event]:
+    """
+    What was fetched, not settled and recalled meanwhile is not offered any more, and its receiver still owes the
+    answer it was asked for, as its DMS may have seen it. The rest is offered again.
+    """
+    recalled = {one.id for one in old if one.state is DeliveryState.FETCHED and is_wanted_back(one)}
+    rows = list(inside)
+    events: list[Event] = []
+    for step, chosen in (
+        (DeliveryStep.WITHDRAW, recalled),
+        (DeliveryStep.OFFER_AGAIN, {one.id for one in old} - recalled),
+    ):
+        more: dict[str, JSON] = {"cause": cause}
+        if step is DeliveryStep.WITHDRAW:
+            more["request"] = RequestState.ASKED.value
+        event = step_event(
+            step,
+            chosen=chosen,
+            every=rows,
+            consignment=consignment,
+            document=document,
+            by=by,
+            at=at,
+            ids=ids,
+            reason=ReasonCode.DELIVER_RECALLED if step is DeliveryStep.WITHDRAW else None,
+            more=more,
+        )
+        if event is not None:
+            events.append(event)
+            consignment = replace(consignment, head=event.hash.hex())
+            moved = set(event.deliveries)
+            rows = [replace(one, state=advance(one.state, step)) if one.id in moved else one for one in rows]
+    return events

@@ -3,19 +3,23 @@ What a status answers: the delivery it belongs to, and where it is sent.
 
 Authenticity of a status is the station's (it is unsigned by the national format): 01-06, 15 and 16 come from an organ
 that has a delivery of the document, or stands below one that has at the same station; 13 only from the original
-sender's organ. Matching: the sender's `DocumentId`, else organ and code.
+sender's organ, or the one that succeeded it. Matching: the sender's `DocumentId`, else organ, code and date.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from axis.core.directory import Directory, Organ
-from axis.core.model import DeliveryState, OrganNumber, StationId
+from axis.core.model import BusinessType, DeliveryState, OrganNumber, RequestState, StationId
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.core.rows import DeliveryRow, DocumentRow
+from axis.core.text import searchable
 from axis.edxml.message import Status, StatusCode
+from axis.edxml.organ_code import normal
+from axis.flow.targets import acts_for
 
 _PATH = "/edXML/edXMLEnvelope/edXMLHeader/MessageHeader/ResponseFor"
 
@@ -53,33 +57,94 @@ def find_target(
     candidates: Sequence[DocumentRow],
     deliveries: Sequence[DeliveryRow],
     directory: Directory,
+    at: datetime,
 ) -> Target | Cause:
-    """The delivery the status belongs to, or why there is none."""
+    """
+    The delivery the status belongs to, or why there is none.
+
+    A recall or an update may have the id of the document it acts on. The one whose number the status names goes first;
+    then, for 15 and 16, the one that asks for an answer, and for 01 to 06 one the receiver has; then the newest.
+    """
     if not candidates:
-        return Cause(code=ReasonCode.ROUTE_UNKNOWN_DOCUMENT, details=(_named(status),))
-    for document in candidates:
+        return unknown_document(status)
+    if status.code is StatusCode.TAKE_BACK:
+        found = _taken_back(status, sender, candidates, deliveries, directory, at)
+    else:
+        found = _answered(status, sender, station, candidates, deliveries, directory, at)
+    return found or Cause(code=ReasonCode.ROUTE_NOT_YOUR_DOCUMENT, details=(_named(status),))
+
+
+def unknown_document(status: Status) -> Cause:
+    """Nobody sent what the status names."""
+    return Cause(code=ReasonCode.ROUTE_UNKNOWN_DOCUMENT, details=(_named(status),))
+
+
+def _taken_back(
+    status: Status,
+    sender: Organ,
+    candidates: Sequence[DocumentRow],
+    deliveries: Sequence[DeliveryRow],
+    directory: Directory,
+    at: datetime,
+) -> Target | None:
+    receiver = status.response_for.organ_id if status.response_for else ""
+    for document in sorted(candidates, key=lambda one: one.business_type):
         mine = [one for one in deliveries if one.document == document.id]
-        if status.code is StatusCode.TAKE_BACK:
-            receiver = status.response_for.organ_id if status.response_for else ""
-            found = next((one for one in mine if _is_receiver(one, receiver, directory)), None)
-            if found is not None and document.sender == sender.number:
-                return Target(document=document, delivery=found, tell=found.organ)
-            continue
-        line = [organ.number for organ in directory.ancestry(sender.number)]
+        found = next((one for one in mine if is_receiver(one, receiver, directory)), None)
+        if found is not None and acts_for(directory, document.sender, sender, at=at):
+            return Target(document=document, delivery=found, tell=found.organ)
+    return None
+
+
+def _answered(
+    status: Status,
+    sender: Organ,
+    station: StationId,
+    candidates: Sequence[DocumentRow],
+    deliveries: Sequence[DeliveryRow],
+    directory: Directory,
+    at: datetime,
+) -> Target | None:
+    line = [organ.number for organ in directory.ancestry(sender.number)]
+    found: list[Target] = []
+    for document in candidates:
         answering = [
             one
-            for one in mine
-            if one.organ in line and one.station == station and one.state is not DeliveryState.WITHDRAWN
+            for one in deliveries
+            if one.document == document.id
+            and one.station == station
+            and (one.state is not DeliveryState.WITHDRAWN or one.request is not RequestState.NONE)
+            and (one.organ in line or acts_for(directory, one.organ, sender, at=at))
         ]
         if answering:
-            nearest = min(answering, key=lambda one: line.index(one.organ))
-            return Target(document=document, delivery=nearest, tell=document.sender)
-    return Cause(code=ReasonCode.ROUTE_NOT_YOUR_DOCUMENT, details=(_named(status),))
+            nearest = min(
+                answering, key=lambda one: line.index(one.organ) if one.organ in line else len(line)
+            )
+            found.append(Target(document=document, delivery=nearest, tell=document.sender))
+    return min(found, key=lambda one: _distance(status, one), default=None)
 
 
-def _is_receiver(row: DeliveryRow, code: str, directory: Directory) -> bool:
-    from axis.edxml.organ_code import normal
+def _distance(status: Status, target: Target) -> tuple[bool, bool]:
+    written = status.response_for.code if status.response_for else ""
+    document, delivery = target.document, target.delivery
+    is_other = bool(written) and not _same_code(written, document)
+    if status.code in {StatusCode.AGREED, StatusCode.REJECTED}:
+        asks = delivery.request in {RequestState.ASKED, RequestState.REJECTED}
+        acts = document.business_type in {BusinessType.RECALL, BusinessType.UPDATE}
+        return is_other, not (asks or acts)
+    return is_other, delivery.state in {DeliveryState.WAITING, DeliveryState.HANDED_OVER}
 
+
+def _same_code(written: str, document: DocumentRow) -> bool:
+    return _plain(written) == _plain(f"{document.number}/{document.notation}")
+
+
+def _plain(code: str) -> str:
+    return "".join(searchable(code).split())
+
+
+def is_receiver(row: DeliveryRow, code: str, directory: Directory) -> bool:
+    """Whether the delivery is for the organ of this code, as the sender wrote it or by any code it has or had."""
     wanted = normal(code)
     return normal(row.code) == wanted or row.organ in directory.codes.get(wanted, ())
 
@@ -89,6 +154,11 @@ def _named(status: Status) -> Detail:
     name = (answered.document_id or answered.code) if answered is not None else ""
     organ = answered.organ_id if answered is not None else ""
     return Detail(path=_PATH, vi=f"{organ[:64]}: {name[:120]}", en=f"{organ[:64]}: {name[:120]}")
+
+
+def is_too_late(shown: str | None, code: StatusCode) -> bool:
+    """Whether a return comes when the document was registered already: it is kept and counts for nothing (LR-21)."""
+    return code is StatusCode.RETURNED and shown in {"03", "04", "05", "06"}
 
 
 def shown_after(shown: str | None, code: StatusCode) -> str | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -26,7 +26,16 @@ from axis.core.directory import Directory, Station
 from axis.core.errors import NotFound, ServiceUnavailable
 from axis.core.exchange import Consignment
 from axis.core.lifecycle import DeliveryStep
-from axis.core.model import Actor, Channel, ConsignmentId, Digest, StationId, StationState
+from axis.core.model import (
+    Actor,
+    Channel,
+    ConsignmentId,
+    DeliveryState,
+    Digest,
+    RequestState,
+    StationId,
+    StationState,
+)
 from axis.core.ports import (
     Blobs,
     Clock,
@@ -36,6 +45,7 @@ from axis.core.ports import (
     Outbox,
     OutgoingConsignment,
     OutgoingEvent,
+    OutgoingWithdrawal,
     Published,
     Publisher,
     Ready,
@@ -103,8 +113,9 @@ def header_of(ready: Ready, *, attempt: int) -> Consignment:
         value=document.value,
         report=document.report,
         attempt=attempt,
-        deliveries=ready.deliveries,
-        deliveries_total=ready.deliveries_total,
+        # What is asked back is listed as well: its payload is not given out, and that tells a station that pulls.
+        deliveries=(*ready.deliveries, *ready.asked_back),
+        deliveries_total=ready.deliveries_total + len(ready.asked_back),
         notices=ready.notices,
         sent_at=document.accepted_at,
     )
@@ -116,8 +127,10 @@ async def record_hand_over(
     """
     Record that these consignments, published or listed under these message ids, were handed over.
 
-    What was settled meanwhile, by a status or a quick station, stays as it is.
+    What was settled meanwhile, by a status or a quick station, stays as it is. What was recalled while it was on its
+    way is asked back at once: its bytes may lie in the station's queue.
     """
+    published_as_wanted_back = {ref.delivery for ready, _ in handed for ref in ready.asked_back}
     message_ids = {ready.row.id: message_id for ready, message_id in handed}
     async with ledger.transaction() as tx:
         at = clock.now()
@@ -141,8 +154,31 @@ async def record_hand_over(
                 ids=ids,
                 more={"attempt": row.attempt + 1, "message_id": message_ids[row.id]},
             )
-            if event is not None:
-                events.append(event)
+            if event is None:
+                continue
+            events.append(event)
+            late = {
+                one.id
+                for one in every
+                if one.request is RequestState.WITHDRAWING and one.id not in published_as_wanted_back
+            }
+            moved = set(event.deliveries)
+            asked = step_event(
+                DeliveryStep.ASK_BACK,
+                chosen=late,
+                every=[
+                    replace(one, state=DeliveryState.HANDED_OVER) if one.id in moved else one for one in every
+                ],
+                consignment=replace(row, head=event.hash.hex()),
+                document=documents[row.id],
+                by=by,
+                at=at,
+                ids=ids,
+                reason=ReasonCode.DELIVER_RECALLED,
+                more={"request": RequestState.WITHDRAWING.value},
+            )
+            if asked is not None:
+                events.append(asked)
         await tx.append(events)
         await tx.pace(sorted(rows), due_at=None, lease_until=None)
 
@@ -336,18 +372,14 @@ class Dispatcher:
     async def _publish(self, ready: Sequence[Ready], directory: Directory, *, at: datetime) -> None:
         parcels = await self._pack(ready, directory, at=at)
         results = await self._publisher.publish([parcel for _, parcel in parcels])
-        unrouted = [
-            entry for entry, result in zip(parcels, results, strict=True) if result is Published.UNROUTED
-        ]
+        unrouted = _having(Published.UNROUTED, parcels, results)
         confirmed = _confirmed(parcels, results)
-        refused = [
-            one for (one, _), result in zip(parcels, results, strict=True) if result is Published.REFUSED
-        ]
+        refused = _having(Published.REFUSED, parcels, results)
         if unrouted:
             again = await self._declare_and_repeat(unrouted, directory, at=at)
             confirmed += again
             found = {one.row.id for one, _ in again}
-            lost = [one for one, _ in unrouted if one.row.id not in found]
+            lost = [one for one in unrouted if one.row.id not in found]
             if lost:
                 await self._fail_unrouted(lost)
         if confirmed:
@@ -362,11 +394,23 @@ class Dispatcher:
 
     async def _pack(
         self, ready: Sequence[Ready], directory: Directory, *, at: datetime
-    ) -> list[tuple[Ready, OutgoingConsignment]]:
+    ) -> list[tuple[Ready, OutgoingConsignment | OutgoingWithdrawal]]:
         bodies: dict[Digest, bytes] = {}
-        parcels = []
+        parcels: list[tuple[Ready, OutgoingConsignment | OutgoingWithdrawal]] = []
         for one in ready:
             station = directory.stations[one.row.station]
+            if one.asked_back:
+                notice = OutgoingWithdrawal(
+                    station=station.id,
+                    secret=station.secret,
+                    message_id=self._ids.new(at),
+                    consignment=one.row.id,
+                    document=one.document.id,
+                    deliveries=tuple(ref.delivery for ref in one.asked_back),
+                )
+                parcels.append((one, notice))
+            if one.asked_back and not one.deliveries:
+                continue
             body: bytes | None = None
             if one.document.size <= station.inline_bytes:
                 digest = one.document.digest
@@ -385,7 +429,7 @@ class Dispatcher:
                         station=station.id,
                         secret=station.secret,
                         message_id=self._ids.new(at),
-                        header=header_of(one, attempt=one.row.attempt + 1),
+                        header=header_of(replace(one, asked_back=()), attempt=one.row.attempt + 1),
                         body=body,
                     ),
                 )
@@ -394,14 +438,14 @@ class Dispatcher:
 
     async def _declare_and_repeat(
         self,
-        unrouted: Sequence[tuple[Ready, OutgoingConsignment]],
+        unrouted: Sequence[Ready],
         directory: Directory,
         *,
         at: datetime,
     ) -> list[tuple[Ready, str]]:
-        for station in sorted({parcel.station for _, parcel in unrouted}):
+        for station in sorted({one.row.station for one in unrouted}):
             await self._declare(station=station, secret=directory.stations[station].secret)
-        parcels = await self._pack([one for one, _ in unrouted], directory, at=at)
+        parcels = await self._pack(unrouted, directory, at=at)
         results = await self._publisher.publish([parcel for _, parcel in parcels])
         return _confirmed(parcels, results)
 
@@ -485,14 +529,21 @@ class Dispatcher:
             log.warning("dispatch.offered_again", station=station, consignments=count)
 
 
-def _confirmed(
-    parcels: Sequence[tuple[Ready, OutgoingConsignment]], results: Sequence[Published]
-) -> list[tuple[Ready, str]]:
-    return [
-        (one, parcel.message_id)
-        for (one, parcel), result in zip(parcels, results, strict=True)
-        if result is Published.CONFIRMED
-    ]
+_Parcels = Sequence[tuple[Ready, OutgoingConsignment | OutgoingWithdrawal]]
+
+
+def _confirmed(parcels: _Parcels, results: Sequence[Published]) -> list[tuple[Ready, str]]:
+    """Consignments of which everything was confirmed, each with a message id it went under."""
+    pairs = list(zip(parcels, results, strict=True))
+    failed = {one.row.id for (one, _), result in pairs if result is not Published.CONFIRMED}
+    found = {one.row.id: (one, parcel.message_id) for (one, parcel), _ in pairs if one.row.id not in failed}
+    return list(found.values())
+
+
+def _having(wanted: Published, parcels: _Parcels, results: Sequence[Published]) -> list[Ready]:
+    """Consignments with a message of this result, each once."""
+    pairs = zip(parcels, results, strict=True)
+    return list({one.row.id: one for (one, _), result in pairs if result is wanted}.values())
 
 
 class _Turn(Protocol):

@@ -9,11 +9,12 @@ deliveries too, so that the rest of an urgent document travels.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from axis.core.directory import Directory, Organ, Station
 from axis.core.exchange import Notice
-from axis.core.model import DeliveryState, Lane, OrganNumber, Tier, Urgency
+from axis.core.model import BusinessType, DeliveryState, Lane, OrganNumber, Tier, Urgency
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import Edoc, Party
 from axis.edxml.organ_code import normal
@@ -22,6 +23,9 @@ from axis.flow.receive import World
 from axis.flow.validate import known_of
 from axis.flow.verify import Verified, hold_of
 
+_RECEIVER_LIST = (
+    "/edXML/edXMLEnvelope/edXMLHeader/TraceHeaderList/Bussiness/BussinessDocumentInfo/ReceiverList"
+)
 _TO = "/edXML/edXMLEnvelope/edXMLHeader/MessageHeader/To"
 
 
@@ -68,8 +72,7 @@ def route(verified: Verified, *, world: World) -> Routed | Refusal | Hold:
     unknown: list[Detail] = []
     closed: list[Detail] = []
     wary: list[Detail] = []
-    for position, party in enumerate(message.receivers, start=1):
-        path = f"{_TO}[{position}]/OrganId"
+    for path, party in _receivers(message):
         organ = world.directory.by_code(normal(party.organ_id), at=inbound.received_at)
         if organ is None:
             if urgency is Urgency.NORMAL:
@@ -122,6 +125,19 @@ def route(verified: Verified, *, world: World) -> Routed | Refusal | Hold:
     )
 
 
+def _receivers(message: Edoc) -> Iterator[tuple[str, Party]]:
+    """Everybody in `To`, and whom an update adds without naming there."""
+    for position, party in enumerate(message.receivers, start=1):
+        yield f"{_TO}[{position}]/OrganId", party
+    named = {normal(party.organ_id) for party in message.receivers}
+    changes = message.bussiness.changes if message.bussiness is not None else None
+    if changes is None or message.business_type is not BusinessType.UPDATE:
+        return
+    for position, one in enumerate(changes.receivers, start=1):
+        if one.added and normal(one.organ_id) not in named:
+            yield f"{_RECEIVER_LIST}/Receiver[{position}]/OrganId", Party(organ_id=one.organ_id)
+
+
 def _line(
     organ: Organ, party: Party, path: str, notices: list[Notice], verified: Verified, *, world: World
 ) -> Line | Detail:
@@ -129,6 +145,12 @@ def _line(
     directory = world.directory
     if not organ.is_open(at):
         successor = directory.successor(organ, at=at)
+        if successor is not None and not world.forwards_closed:
+            return Detail(
+                path=path,
+                vi=f"{party.organ_id[:64]} ({organ.name}) đã đóng mã; gửi tới {successor.code} ({successor.name})",
+                en=f"{party.organ_id[:64]} ({organ.name}) is closed; send to {successor.code} ({successor.name})",
+            )
         if successor is None:
             return Detail(
                 path=path,

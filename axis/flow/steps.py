@@ -25,6 +25,7 @@ KIND_OF_STEP = MappingProxyType(
         DeliveryStep.FETCH: EventKind.DELIVERY_FETCHED,
         DeliveryStep.ACKNOWLEDGE: EventKind.DELIVERY_ACKNOWLEDGED,
         DeliveryStep.FAIL: EventKind.DELIVERY_FAILED,
+        DeliveryStep.ASK_BACK: EventKind.DELIVERY_ASKED_BACK,
         DeliveryStep.WITHDRAW: EventKind.DELIVERY_WITHDRAWN,
         DeliveryStep.REPLAY: EventKind.DELIVERY_REPLAYED,
     }

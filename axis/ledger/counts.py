@@ -76,6 +76,8 @@ def fold(event: Event) -> Iterator[Tally]:
         return
     if event.kind is EventKind.SUBMISSION_ACCEPTED:
         yield from _accepted(day, event, facts)
+    elif event.kind is EventKind.DELIVERY_ADDED:
+        yield from _addressed(day, facts)
     elif event.kind in _TO_METRIC or event.kind is EventKind.DELIVERY_REPLAYED:
         gained = _TO_METRIC.get(event.kind)
         for _, organ, before in facts["lines"]:
@@ -103,6 +105,10 @@ def _accepted(day: str, event: Event, facts: Any) -> Iterator[Tally]:
                 yield Tally(day, *head, metric, 1)
     if facts.get("recalls"):
         yield Tally(day, *head, Metric.RECALLED, 1)
+    yield from _addressed(day, facts)
+
+
+def _addressed(day: str, facts: Any) -> Iterator[Tally]:
     for line in facts["deliveries"]:
         connected = line["state"] != DeliveryState.NOT_CONNECTED.value
         metric = Metric.ADDRESSED if connected else Metric.NOT_CONNECTED

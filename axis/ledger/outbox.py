@@ -26,6 +26,7 @@ from axis.core.model import (
     DeliveryId,
     DocumentKey,
     Lane,
+    RequestState,
     StationId,
     StationState,
     SubmissionState,
@@ -252,12 +253,18 @@ async def read_ready(
             refs_of.setdefault(row.consignment_id, []).append(
                 DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
             )
+    asked_back: dict[str, list[DeliveryRef]] = {}
+    for chunk in _chunks(sorted(consignments)):
+        for row in await connection.execute(_asked_back(chunk)):
+            ref = DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
+            asked_back.setdefault(row.consignment_id, []).append(ref)
     return [
         Ready(
             row=consignments[one],
             document=documents[consignments[one].document],
             deliveries=tuple(refs_of.get(one, ())[:refs]),
             deliveries_total=totals.get(one, 0),
+            asked_back=tuple(asked_back.get(one, ())),
             notices=notices[consignments[one].document],
         )
         for one in ids
@@ -295,11 +302,29 @@ def _first_pending(consignments: Sequence[str], *, most: int) -> Select[Any]:
             func.row_number().over(partition_by=table.consignment_id, order_by=table.id).label("place"),
             func.count().over(partition_by=table.consignment_id).label("total"),
         )
-        .where(table.consignment_id.in_(consignments), table.state.in_(_PENDING))
+        .where(
+            table.consignment_id.in_(consignments),
+            table.state.in_(_PENDING),
+            table.request != RequestState.WITHDRAWING.value,
+        )
         .subquery()
     )
     # Of one that is to show none, the first is read all the same, for the total.
     return select(numbered).where(numbered.c.place <= max(most, 1)).order_by(numbered.c.id)
+
+
+def _asked_back(consignments: Sequence[str]) -> Select[Any]:
+    """The pending deliveries of these consignments that are asked back."""
+    table = t.delivery.c
+    return (
+        select(table.id, table.consignment_id, table.code)
+        .where(
+            table.consignment_id.in_(consignments),
+            table.state.in_(_PENDING),
+            table.request == RequestState.WITHDRAWING.value,
+        )
+        .order_by(table.id)
+    )
 
 
 async def _notices_of(

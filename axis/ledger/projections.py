@@ -15,7 +15,15 @@ from typing import Any
 
 from axis.core.events import Event, EventKind
 from axis.core.ids import year_of
-from axis.core.model import DeliveryState, Kind, LegalValue, SubmissionState, micros
+from axis.core.model import (
+    DeliveryState,
+    DocumentState,
+    Kind,
+    LegalValue,
+    RequestState,
+    SubmissionState,
+    micros,
+)
 from axis.core.text import searchable
 from axis.ledger.search import code_of, code_text, word_text
 
@@ -62,6 +70,7 @@ _DELIVERY_STATE = {
     EventKind.DELIVERY_FETCHED: DeliveryState.FETCHED,
     EventKind.DELIVERY_ACKNOWLEDGED: DeliveryState.ACKNOWLEDGED,
     EventKind.DELIVERY_FAILED: DeliveryState.FAILED,
+    EventKind.DELIVERY_ASKED_BACK: DeliveryState.WAITING,
     EventKind.DELIVERY_WITHDRAWN: DeliveryState.WITHDRAWN,
     EventKind.DELIVERY_REPLAYED: DeliveryState.WAITING,
 }
@@ -91,8 +100,13 @@ def project(event: Event) -> Iterator[Op]:
             yield from _buried(event, facts)
         case kind if kind in _DELIVERY_STATE:
             yield from _delivery_step(event, facts, _DELIVERY_STATE[kind])
+        case EventKind.DELIVERY_ADDED:
+            yield from _deliveries(event, facts)
         case EventKind.DELIVERY_ANSWERED:
             yield from _answered(event, facts)
+        case EventKind.DOCUMENT_RECALL_CLOSED:
+            closed = {"state": DocumentState.RECALLED.value, "head": event.hash.hex()}
+            yield Change("document", _wide("id", event.document), closed)
         case EventKind.DOCUMENT_VERIFIED:
             values = {name: facts[name] for name in ("tier", "value") if name in facts}
             yield Change("document", _wide("id", event.document), {**values, "head": event.hash.hex()})
@@ -136,11 +150,11 @@ def project(event: Event) -> Iterator[Op]:
             yield from _delegation(facts)
         case EventKind.CERTIFICATE_CHANGED:
             yield from _certificate(facts)
-        case EventKind.VXP_CHANGED:
-            yield from _vxp(facts)
         case EventKind.CERTIFICATE_ENDING:
             bound = (("fingerprint", facts["fingerprint"]), ("organ", facts["organ"]))
             yield Change("certificate", bound, {"warned": facts["step"]})
+        case EventKind.VXP_CHANGED:
+            yield from _vxp(facts)
         case EventKind.SECRECY_RELEASED:
             key = (("digest", facts["digest"]), ("person", event.by.person))
             yield Put("release", key, {"at": micros(event.at)})
@@ -262,11 +276,44 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
             "report": facts.get("report"),
             "signer_serial": ((facts.get("verdict") or {}).get("signer") or {}).get("serial"),
             "attachments": json.dumps(facts["attachments"], ensure_ascii=False, sort_keys=True),
+            "state": DocumentState.IN_FORCE.value,
             "head": event.hash.hex(),
         },
     )
     if facts["kind"] == Kind.EDOC.value and facts.get("value", _CHECKING) == _CHECKING:
         yield Insert("valuation", {"document_key": document})
+    yield from _deliveries(event, facts)
+    yield from _acts_on(event, facts)
+
+
+def _acts_on(event: Event, facts: Any) -> Iterator[Op]:
+    """What a recall, update or replacement, or a status 13, means for the documents it names."""
+    for one in facts.get("acts_on", ()):
+        yield Change("document", _wide("id", one["document"]), {"state": one["state"]})
+    for one in facts.get("replaces", ()):
+        yield Insert(
+            "replacement",
+            {
+                "document_key": event.document,
+                "target": one["document"],
+                "organs": json.dumps(one["organs"], ensure_ascii=False),
+            },
+        )
+    for asked in facts.get("asks", ()):
+        values = {
+            "request": RequestState.ASKED.value,
+            "request_kind": asked["kind"],
+            "requested_by": event.document,
+            "requested_at": micros(event.at),
+        }
+        for delivery in asked["deliveries"]:
+            yield Change("delivery", _wide("id", delivery), values)
+
+
+def _deliveries(event: Event, facts: Any) -> Iterator[Op]:
+    """The consignments and deliveries an event makes."""
+    document = str(event.document)
+    accepted_at = micros(event.at)
     for one in facts["consignments"]:
         yield Insert(
             "consignment",
@@ -306,6 +353,10 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
                 "returned": False,
                 **_receipt(facts, line),
                 "failures": 0,
+                "request": RequestState.NONE.value,
+                "request_kind": None,
+                "requested_by": None,
+                "requested_at": None,
             },
         )
         yield Insert(
@@ -341,11 +392,27 @@ def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[O
         values["due_at"] = None  # nobody owes an answer to what did not reach them
     if "failures" in facts:
         values["failures"] = facts["failures"]
+    values.update(_request(event, facts))
     for delivery, *_ in facts["lines"]:
         yield Change("delivery", _wide("id", delivery), values)
 
 
+def _request(event: Event, facts: Any) -> Iterator[tuple[str, Any]]:
+    """What a step means for the wish to have the delivery back."""
+    if "request" in facts:
+        yield "request", facts["request"]
+    elif event.kind is EventKind.DELIVERY_WITHDRAWN:
+        yield "request", RequestState.NONE.value
+    if "requested_by" in facts:
+        yield "request_kind", facts["request_kind"]
+        yield "requested_by", facts["requested_by"]
+        yield "requested_at", _time(facts["requested_at"])
+
+
 def _answered(event: Event, facts: Any) -> Iterator[Op]:
+    settled = facts.get("settles")
+    for delivery in settled["deliveries"] if settled else ():
+        yield Change("delivery", _wide("id", delivery), {"request": settled["request"]})
     for delivery, _, change in facts["lines"]:
         values: dict[str, Any] = {}
         if facts.get("shown") is not None:
@@ -416,6 +483,7 @@ def _organs(facts: Any) -> Iterator[Op]:
                 "successor": after.get("successor"),
                 "terminate_here": after.get("terminate_here", False),
                 "confidence": after.get("confidence", "sourced"),
+                "version": facts["directory_version"],
                 "search_text": searchable(after["name"]),
             },
         )
@@ -431,6 +499,7 @@ def _station(facts: Any) -> Iterator[Op]:
         "station",
         (("id", after["id"]),),
         {
+            "is_platform": after.get("is_platform", False),
             "priority_scale": after.get("priority_scale", "0-4"),
             **{
                 name: after[name]

@@ -22,7 +22,10 @@ from axis.core.model import (
     DeliveryState,
     Digest,
     DocumentKey,
+    DocumentState,
     Kind,
+    RequestKind,
+    RequestState,
     StationId,
     SubmissionId,
     SubmissionState,
@@ -217,13 +220,34 @@ async def _visible(connection: AsyncConnection, station: StationId, document: Do
     if rows and rows[0].station_id == station:
         return document_row(rows[0])
     table = t.delivery.c
-    query = select(table.state).where(table.document_key == document, table.station_id == station).distinct()
-    states = set((await connection.execute(query)).scalars()) if rows else set()
-    if not states:
+    query = (
+        select(table.state, table.request, table.request_kind)
+        .where(table.document_key == document, table.station_id == station)
+        .distinct()
+    )
+    mine = (await connection.execute(query)).all() if rows else []
+    if not mine:
         raise NotFound("document", document[:64])
-    if states == {DeliveryState.WITHDRAWN.value}:
+    if all(_is_given_back(row) for row in mine) or await _is_recalled(connection, rows[0]):
         raise Withdrawn(document)
     return document_row(rows[0])
+
+
+def _is_given_back(row: Any) -> bool:
+    """Taken back: readable until the receiver agrees, or while nobody knows whether its DMS has seen it, no more."""
+    agreed: bool = row.request == RequestState.AGREED.value and row.request_kind != RequestKind.UPDATE.value
+    withdrawn: bool = row.state == DeliveryState.WITHDRAWN.value
+    asked_back: bool = row.request == RequestState.WITHDRAWING.value
+    return withdrawn or asked_back or agreed
+
+
+async def _is_recalled(connection: AsyncConnection, document: Row[Any]) -> bool:
+    """Whether the document, or the one it updates, was recalled: given out to no receiver from then on (LR-23)."""
+    wanted = {document.root}
+    if document.business_type == BusinessType.UPDATE.value and document.target:
+        wanted.add(document.target)
+    over = {DocumentState.RECALLING.value, DocumentState.RECALLED.value}
+    return any(row.state in over for row in await rows_by_id(connection, t.document, wanted))
 
 
 async def _root_named(connection: AsyncConnection, station: StationId, name: str) -> DocumentRow | None:

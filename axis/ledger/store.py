@@ -20,10 +20,12 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    and_,
     bindparam,
     delete,
     event,
     insert,
+    or_,
     select,
     text,
     update,
@@ -45,11 +47,14 @@ from axis.core.model import (
     DeliveryState,
     Digest,
     DocumentKey,
+    DocumentState,
     EventId,
     Kind,
     Lane,
     LegalValue,
     OrganNumber,
+    RequestKind,
+    RequestState,
     StationId,
     SubmissionId,
     SubmissionState,
@@ -300,6 +305,41 @@ class SQLTransaction:
                 .limit(20)
             )
         return [document_row(row) for row in rows]
+
+    async def family(self, root: DocumentKey) -> Sequence[DocumentRow]:
+        """See the port."""
+        table = t.document
+        query = (
+            select(table)
+            .where(
+                or_(
+                    table.c.root == root,
+                    and_(
+                        table.c.target == root,
+                        table.c.kind == Kind.EDOC.value,
+                        table.c.business_type == BusinessType.UPDATE.value,
+                    ),
+                ),
+                table.c.year >= year_of(root),
+            )
+            .order_by(table.c.accepted_at, table.c.id)
+        )
+        return [document_row(row) for row in await self._rows(query)]
+
+    async def documents_coded(self, code: str, *, senders: Sequence[OrganNumber]) -> Sequence[DocumentRow]:
+        """See the port."""
+        table = t.document
+        query = (
+            select(table)
+            .where(
+                table.c.kind == Kind.EDOC.value,
+                table.c.sender.in_(senders),
+                table.c.code_text == code_text(code),
+            )
+            .order_by(table.c.accepted_at.desc(), table.c.id.desc())
+            .limit(20)
+        )
+        return [document_row(row) for row in await self._rows(query)]
 
     async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
         """See the port."""
@@ -713,6 +753,7 @@ def document_row(row: Row[Any]) -> DocumentRow:
             for one in json.loads(row.attachments)
         ),
         head=row.head,
+        state=DocumentState(row.state),
     )
 
 
@@ -740,6 +781,9 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         told_at=from_micros(row.told_at) if row.told_at is not None else None,
         not_taken_at=from_micros(row.not_taken_at) if row.not_taken_at is not None else None,
         failures=row.failures,
+        request=RequestState(row.request),
+        request_kind=RequestKind(row.request_kind) if row.request_kind else None,
+        requested_by=DocumentKey(row.requested_by) if row.requested_by else None,
     )
 
 
@@ -753,6 +797,7 @@ def consignment_row(row: Row[Any]) -> ConsignmentRow:
         state=row.state,
         attempt=row.attempt,
         head=row.head,
+        is_leased=row.lease_until is not None,
     )
 
 

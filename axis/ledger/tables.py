@@ -75,6 +75,7 @@ NOT_ACCEPTED = "state <> 'accepted'"
 NOT_RECEIVED = "received_at IS NULL"
 NOT_TOLD = "due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL"
 IS_INDETERMINATE = "tier = 'indeterminate'"
+IS_REQUEST_OPEN = "request IN ('asked', 'rejected')"
 """Conditions of the partial indexes."""
 
 event = Table(
@@ -278,6 +279,7 @@ document = Table(
     _derived("report", String(64), nullable=True),
     _derived("signer_serial", String(64), nullable=True),
     _derived("attachments", Text()),
+    _derived("state", String(12)),
     _derived("head", String(64)),
     Index("document_sender", "sender", "accepted_at"),
     Index("document_root", "root"),
@@ -355,6 +357,10 @@ delivery = Table(
     _derived("registered_at", BigInteger(), nullable=True),
     _derived("not_taken_at", BigInteger(), nullable=True),
     _derived("failures", Integer()),
+    _derived("request", String(12)),
+    _derived("request_kind", String(12), nullable=True),
+    _derived("requested_by", _ID, nullable=True),
+    _derived("requested_at", BigInteger(), nullable=True),
     Index("delivery_document", "document_key"),
     Index("delivery_consignment", "consignment_id"),
     Index("delivery_organ", "organ", "accepted_at", "id"),
@@ -363,6 +369,7 @@ delivery = Table(
     # No index on state: a delivery changes it four times, and PostgreSQL then rewrites none of the others.
     _partial("delivery_not_received", "accepted_at", "id", where=NOT_RECEIVED),
     _partial("delivery_due", "due_at", "id", where=NOT_TOLD),
+    _partial("delivery_request", "requested_at", "id", where=IS_REQUEST_OPEN),
     postgresql_partition_by=_BY_YEAR,
 )
 
@@ -386,6 +393,16 @@ pair = Table(
 How many deliveries of documents one organ has had for another. Each has its number in the record of its acceptance,
 without gaps and in the order of the log, so that either side finds by itself what it was not shown.
 """
+
+replacement = Table(
+    "replacement",
+    metadata,
+    _derived("document_key", _ID, primary_key=True),
+    _derived("target", _ID, primary_key=True),
+    _derived("organs", Text()),
+    Index("replacement_target", "target"),
+)
+"""Which document (type 3) stands in the place of which, and for whom: codes as written, none for all its receivers."""
 
 report = Table(
     "report",
@@ -430,7 +447,9 @@ organ = Table(
     _derived("terminate_here", Boolean()),
     _derived("confidence", String(16)),
     _derived("search_text", Text()),
+    _derived("version", BigInteger()),
     Index("organ_parent", "parent"),
+    Index("organ_version", "version"),
 )
 
 organ_code = Table(
@@ -452,6 +471,7 @@ station = Table(
     _derived("inline_bytes", BigInteger()),
     _derived("window", Integer()),
     _derived("refuses_unpassed", Boolean()),
+    _derived("is_platform", Boolean()),
     _derived("priority_scale", String(3)),
     _derived("acts_for", Text()),
     _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record", default=""),

@@ -141,7 +141,8 @@ async def test_a_recall_withdraws_what_nobody_has_yet(office: Office) -> None:
     """Hà Nội has it and gets the recall; the ministry never will have had it. The sender is told."""
     original = a_letter(receivers=(HANOI, TTTT))
     first = await office.admit(signed(original))
-    await office.inbox("ha-noi")
+    [listed] = await office.inbox("ha-noi")
+    await office.say("ha-noi", Outcome.FETCHED, listed.deliveries[0].delivery)
 
     recall = await office.admit(
         signed(a_letter(9, receivers=(HANOI, TTTT), kind=BusinessType.RECALL, target=original.document_id))
@@ -150,7 +151,7 @@ async def test_a_recall_withdraws_what_nobody_has_yet(office: Office) -> None:
     rows = {
         row["code"]: row for row in await office.rows(t.delivery) if row["document_key"] == first.document
     }
-    assert rows[HANOI.code]["state"] == "handed_over"
+    assert rows[HANOI.code]["state"] == "fetched"
     assert (rows[TTTT.code]["state"], rows[TTTT.code]["reason"]) == (
         "withdrawn",
         ReasonCode.DELIVER_RECALLED.value,

@@ -200,6 +200,10 @@ def _tables() -> None:
         sa.Column("registered_at", sa.BigInteger(), nullable=True),
         sa.Column("not_taken_at", sa.BigInteger(), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("request", sa.String(length=12), nullable=False),
+        sa.Column("request_kind", sa.String(length=12), nullable=True),
+        sa.Column("requested_by", sa.String(length=26), nullable=True),
+        sa.Column("requested_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
     )
@@ -212,6 +216,9 @@ def _tables() -> None:
         "due_at",
         "id",
         where="due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL",
+    )
+    _partial(
+        "delivery_request", "delivery", "requested_at", "id", where="request IN ('asked', 'rejected')"
     )
     op.create_index("delivery_organ", "delivery", ["organ", "accepted_at", "id"], unique=False)
     op.create_index("delivery_sender", "delivery", ["sender", "accepted_at", "id"], unique=False)
@@ -272,6 +279,7 @@ def _tables() -> None:
         sa.Column("report", sa.String(length=64), nullable=True),
         sa.Column("signer_serial", sa.String(length=64), nullable=True),
         sa.Column("attachments", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=12), nullable=False),
         sa.Column("head", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("year", "id"),
         postgresql_partition_by="LIST (year)",
@@ -357,9 +365,11 @@ def _tables() -> None:
         sa.Column("terminate_here", sa.Boolean(), nullable=False),
         sa.Column("confidence", sa.String(length=16), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("organ_parent", "organ", ["parent"], unique=False)
+    op.create_index("organ_version", "organ", ["version"], unique=False)
     op.create_table(
         "organ_code",
         sa.Column("code", sa.String(length=64), nullable=False),
@@ -397,6 +407,14 @@ def _tables() -> None:
         sa.Column("rate", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_table(
+        "replacement",
+        sa.Column("document_key", sa.String(length=26), nullable=False),
+        sa.Column("target", sa.String(length=26), nullable=False),
+        sa.Column("organs", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("document_key", "target"),
+    )
+    op.create_index("replacement_target", "replacement", ["target"], unique=False)
     op.create_table(
         "report",
         sa.Column("year", sa.Integer(), autoincrement=False, nullable=False),
@@ -447,8 +465,9 @@ def _tables() -> None:
         sa.Column("inline_bytes", sa.BigInteger(), nullable=False),
         sa.Column("window", sa.Integer(), nullable=False),
         sa.Column("refuses_unpassed", sa.Boolean(), nullable=False),
-        sa.Column("acts_for", sa.Text(), nullable=False),
+        sa.Column("is_platform", sa.Boolean(), nullable=False),
         sa.Column("priority_scale", sa.String(length=3), nullable=False),
+        sa.Column("acts_for", sa.Text(), nullable=False),
         sa.Column("secret", sa.String(length=16), nullable=False),
         sa.Column("key_hash", sa.String(length=64), nullable=False),
         sa.Column("feed_cursor", sa.BigInteger(), nullable=False),
