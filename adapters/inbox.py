@@ -39,7 +39,7 @@ from adapters.memory import Memory
 from adapters.pauses import Pauses
 from adapters.payload import Payload
 from axis.core.exchange import MAX_ACKS, Ack, Consignment, Outcome, StationMessage
-from axis.core.model import ConsignmentId
+from axis.core.model import ConsignmentId, DeliveryId
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -150,7 +150,8 @@ class Inbox:
             if not self._is_lazy:
                 payload = await self._payload(arrival, header)
             await self._honour_withdrawals()
-            if self._memory.is_withdrawn(header.consignment) or (payload is None and not self._is_lazy):
+            header = await self._without_withdrawn(header)
+            if not header.deliveries or (payload is None and not self._is_lazy):
                 await self._end_unseen(held, header, payload)
                 return None
             if not self._is_lazy:
@@ -180,10 +181,10 @@ class Inbox:
         if self._memory.is_done([one.delivery for one in header.deliveries]):
             _log.info("station.taken_before", document=header.document, attempt=header.attempt)
             await self._say(await self._complete(header), Outcome.DONE)
-        elif self._memory.is_withdrawn(header.consignment) and header.consignment not in self._in_hand:
-            await self._say(await self._complete(header), Outcome.WITHDRAWN)
         else:
-            return False
+            is_open = header.consignment in self._in_hand or header.deliveries_total > len(header.deliveries)
+            if is_open or (await self._without_withdrawn(header)).deliveries:
+                return False
         await arrival.settle()
         return True
 
@@ -240,8 +241,7 @@ class Inbox:
 
     async def _end_unseen(self, held: _InHand, header: Consignment, payload: Payload | None) -> None:
         """It was taken back, or it could not be received: the caller never sees it."""
-        if self._memory.is_withdrawn(header.consignment):
-            await self._say(header, Outcome.WITHDRAWN)
+        await self._without_withdrawn(header)
         if payload is not None:
             payload.discard()
         self._in_hand.pop(header.consignment, None)
@@ -259,17 +259,45 @@ class Inbox:
                 self._arrivals.put_back(notice)
 
     async def _withdraw(self, notice: Withdrawal) -> None:
-        """The axis takes a consignment back: it must know whether the caller has it by now."""
+        """The axis takes a consignment back, or a part of it: it must know whether the caller has it by now."""
         held = self._in_hand.get(notice.consignment)
-        if held is not None and held.document is not None:
-            held.document.mark_withdrawn()
-            if held.document.is_loaded:
-                await self._say(held.document.header, Outcome.FETCHED)
-            else:
-                await self._forget_unseen(held.document)
+        if held is None:
+            await self._drop_unseen(notice)
+        elif held.document is None:
+            # Step 4 is at work on it, and looks before it hands it out.
+            await asyncio.to_thread(self._memory.remember_withdrawn, *_names(notice))
         else:
-            await asyncio.to_thread(self._memory.remember_withdrawn, notice.consignment)
+            header = held.document.header
+            asked = [
+                one for one in header.deliveries if not notice.deliveries or one.delivery in notice.deliveries
+            ]
+            is_whole = len(asked) == len(header.deliveries)
+            if is_whole:
+                held.document.mark_withdrawn()
+            if is_whole and not held.document.is_loaded:
+                await self._forget_unseen(held.document)
+            elif asked:
+                await self._say(replace(header, deliveries=tuple(asked)), Outcome.FETCHED)
         await notice.settle()
+
+    async def _drop_unseen(self, notice: Withdrawal) -> None:
+        """It has not come yet, or it was ended before: remembered first, so that it is not handed out when it comes."""
+        if notice.deliveries and self._memory.is_done(list(notice.deliveries)):
+            await self._say_of(notice.deliveries, Outcome.DONE)
+            return
+        await asyncio.to_thread(self._memory.remember_withdrawn, *_names(notice))
+        # An axis that does not name the deliveries is answered when they come.
+        await self._say_of(notice.deliveries, Outcome.WITHDRAWN)
+
+    async def _without_withdrawn(self, header: Consignment) -> Consignment:
+        """The header without what the axis took back; that is said of each."""
+        if self._memory.is_withdrawn(header.consignment):
+            gone = header.deliveries
+        else:
+            gone = tuple(one for one in header.deliveries if self._memory.is_withdrawn(one.delivery))
+        await self._say_of([one.delivery for one in gone], Outcome.WITHDRAWN)
+        left = tuple(one for one in header.deliveries if one not in gone)
+        return replace(header, deliveries=left, deliveries_total=len(left)) if gone else header
 
     async def _forget_unseen(self, document: Document) -> None:
         """It was handed out without its bytes, and now never will have any."""
@@ -312,7 +340,10 @@ class Inbox:
         return await self._read_report(header)
 
     async def _say(self, header: Consignment, outcome: Outcome, *, reason: str = "") -> None:
-        acks = [Ack(delivery=one.delivery, outcome=outcome, reason=reason) for one in header.deliveries]
+        await self._say_of([one.delivery for one in header.deliveries], outcome, reason=reason)
+
+    async def _say_of(self, deliveries: Sequence[DeliveryId], outcome: Outcome, *, reason: str = "") -> None:
+        acks = [Ack(delivery=one, outcome=outcome, reason=reason) for one in deliveries]
         for begin in range(0, len(acks), MAX_ACKS):
             part: Sequence[Ack] = acks[begin : begin + MAX_ACKS]
             message = StationMessage(acks=tuple(part))
@@ -336,3 +367,7 @@ class Inbox:
             except NotAllowed as error:
                 _log.warning("station.waiting", cause=str(error))
                 await pauses.wait()
+
+
+def _names(notice: Withdrawal) -> Sequence[str]:
+    return notice.deliveries or (notice.consignment,)

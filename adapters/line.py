@@ -23,7 +23,7 @@ from axis.core.exchange import (
     Whereabouts,
 )
 from axis.core.ids import is_id
-from axis.core.model import ConsignmentId, DocumentKey, Kind, SubmissionId
+from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, SubmissionId
 from axis.web.wire import DIGEST_SHAPE, SignedReport, Whoami
 
 
@@ -48,10 +48,12 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawal:
-    """The axis takes a consignment back."""
+    """The axis takes a consignment back, or some of its deliveries."""
 
     consignment: ConsignmentId
     document: DocumentKey
+    deliveries: tuple[DeliveryId, ...] = ()
+    """Which of them; none means all."""
     settle: Callable[[], Awaitable[None]] = nothing_to_settle
 
 

@@ -34,7 +34,7 @@ _Key = TypeVar("_Key")
 VERSION: Final = 1
 MAX_DONE: Final = 50_000
 """Deliveries remembered as taken. One that comes again after so many others is handed out again."""
-MAX_WITHDRAWN: Final = 5_000
+MAX_WITHDRAWN: Final = 20_000
 MAX_HEARD: Final = 5_000
 MAX_UNREAD_BYTES: Final = 64 * 1024 * 1024
 """Letters nobody reads are kept up to this; what comes then stays readable in the ledger only."""
@@ -113,14 +113,14 @@ class Memory:
         """These deliveries are taken."""
         self._note({"done": list(deliveries)})
 
-    def is_withdrawn(self, consignment: str) -> bool:
-        """Whether the axis took this consignment back."""
+    def is_withdrawn(self, name: str) -> bool:
+        """Whether the axis took back the consignment or delivery of this name."""
         with self._guard:
-            return consignment in self._withdrawn
+            return name in self._withdrawn
 
-    def remember_withdrawn(self, consignment: str) -> None:
-        """The axis took this consignment back: when it comes, it is not handed out."""
-        self._note({"withdrawn": [consignment]})
+    def remember_withdrawn(self, *names: str) -> None:
+        """The axis took these consignments or deliveries back: when they come, they are not handed out."""
+        self._note({"withdrawn": list(names)})
 
     # --- events ---------------------------------------------------------------------------------------------------
 

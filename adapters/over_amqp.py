@@ -68,7 +68,7 @@ from axis.core.exchange import (
     read_whereabouts,
     station_message_json,
 )
-from axis.core.model import ConsignmentId, DocumentKey, Kind, Lane, StationId, SubmissionId
+from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, Lane, StationId, SubmissionId
 from axis.core.ports import Clock, Ids
 from axis.core.reasons import ReasonCode
 from axis.web.wire import SignedReport, Whoami, read_report
@@ -639,10 +639,14 @@ class AMQPArrivals:
                 consignment, document = value.get("consignment"), value.get("document")
                 if not isinstance(consignment, str) or not isinstance(document, str):
                     raise BadMessage("consignment", "text expected")
+                named = value.get("deliveries", [])
+                if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
+                    raise BadMessage("deliveries", "a list of texts expected")
                 self._notices.append(
                     Withdrawal(
                         consignment=ConsignmentId(consignment),
                         document=DocumentKey(document),
+                        deliveries=tuple(DeliveryId(one) for one in named),
                         settle=settle,
                     )
                 )
