@@ -401,10 +401,11 @@ def replay_show(plan: Annotated[str, typer.Argument(metavar="ID", show_default=F
 
 def replay_run(
     plan: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    rate: Annotated[float | None, typer.Option("--rate", metavar="N", min=0.01, help=say("Số mục mỗi giây, nhiều nhất.", "Items a second, at most."))] = None,
     who: AS = None,
     reason: _REASON = "",
     as_json: JSON = False,
-) -> None:
+) -> None:  # fmt: skip
     async def question(axis: Axis, queries: Queries) -> Any:
         await queries.require(Right.CHANGE)
         total = int(str((await queries.plan(plan))["total"]))
@@ -414,16 +415,27 @@ def replay_run(
             return await axis.replayer.run(
                 plan,
                 by=Actor(person=who or getpass.getuser(), reason=reason or None),
+                per_second=rate,
                 progress=lambda tally: progress.update(task, completed=tally.done),
             )
 
     tally = ask(who, question)
     if as_json:
-        print_json({"plan": plan, "done": tally.done, "failed_again": tally.failed_again})
+        print_json(
+            {
+                "plan": plan,
+                "done": tally.done,
+                "failed_again": tally.failed_again,
+                "stopped": tally.has_stopped,
+            }
+        )
     else:
         err.print(say(f"Đã làm {tally.done} mục, {tally.failed_again} mục vẫn lỗi.",
                       f"{tally.done} items done, {tally.failed_again} failed again."))  # fmt: skip
-    sys.exit(0 if not tally.failed_again else 1)
+        if tally.has_stopped:
+            err.print(say("Đã tự tạm dừng vì phần lớn lại lỗi; khắc phục nguyên nhân rồi chạy lại.",
+                          "Paused by itself, as most of it fails again; mend the cause and run it again."))  # fmt: skip
+    sys.exit(0 if not tally.failed_again and not tally.has_stopped else 1)
 
 
 def _change_to(state: str) -> Callable[..., None]:
