@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum, unique
 from pathlib import Path
@@ -82,13 +82,13 @@ async def pour(
             with replacing(target) as path:
                 return await write_xlsx(path, counted, headings=headings, title=title)
         if target is None:
-            await _write(sys.stdout, counted, form=form, columns=list(headings))
+            await _write(sys.stdout, counted, form=form, headings=headings)
         else:
             with replacing(target) as path, path.open("w", encoding="utf-8", newline="") as file:
                 if form is Form.CSV:
                     # Without it the usual spreadsheet program reads Vietnamese as something else.
                     file.write("\N{ZERO WIDTH NO-BREAK SPACE}")
-                await _write(file, counted, form=form, columns=list(headings))
+                await _write(file, counted, form=form, headings=headings)
         return counted.rows
 
 
@@ -133,11 +133,11 @@ class _Counted:
 
 
 async def _write(
-    file: TextIO, rows: AsyncIterable[Mapping[str, Any]], *, form: Form, columns: Sequence[str]
+    file: TextIO, rows: AsyncIterable[Mapping[str, Any]], *, form: Form, headings: Mapping[str, str]
 ) -> None:
     match form:
         case Form.CSV:
-            async for line in csv_lines(rows, columns=columns):
+            async for line in csv_lines(rows, columns=list(headings), headings=headings):
                 file.write(line)
         case Form.JSONL:
             async for line in json_lines(rows):

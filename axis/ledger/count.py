@@ -75,6 +75,8 @@ class By(StrEnum):
     ORGAN = "organ"
     TREE = "tree"
     """An organ with everything below it, so an organ's numbers stand in its own row and in those above it."""
+    TOP = "top"
+    """An organ of the first level with everything below it: ministries, provinces. Their rows add up to the whole."""
     DAY = "day"
     MONTH = "month"
     QUARTER = "quarter"
@@ -82,9 +84,13 @@ class By(StrEnum):
     TYPE = "type"
     URGENCY = "urgency"
     PAIR = "pair"
+    MATRIX = "matrix"
+    """Sender and receiver of the first level, each with everything below it."""
 
 
-_NAMED_BY = {By.ORGAN: ("organ",), By.TREE: ("organ",), By.PAIR: ("from", "to")}
+_ORGANS = frozenset({By.ORGAN, By.TREE, By.TOP})
+_PAIRS = frozenset({By.PAIR, By.MATRIX})
+_NAMED_BY = {**dict.fromkeys(_ORGANS, ("organ",)), **dict.fromkeys(_PAIRS, ("from", "to"))}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -216,7 +222,7 @@ async def count_records(
 
 def _fold_in(cells: _Cells, one: Tally, asked: CountFilter, *, by: By, scope: Scope) -> None:
     at_the_sender = one.metric in _AT_THE_SENDER
-    if by is By.PAIR:
+    if by in _PAIRS:
         is_seen = scope.has_either(one.sender, one.receiver)
     else:
         is_seen = scope.has(one.sender if at_the_sender else one.receiver)
@@ -226,9 +232,9 @@ def _fold_in(cells: _Cells, one: Tally, asked: CountFilter, *, by: By, scope: Sc
         return
     name: Name
     match by:
-        case By.ORGAN | By.TREE:
+        case By.ORGAN | By.TREE | By.TOP:
             name = (one.sender if at_the_sender else one.receiver,)
-        case By.PAIR:
+        case By.PAIR | By.MATRIX:
             name = (one.sender, one.receiver)
         case By.TYPE:
             name = (one.business_type,)
@@ -259,9 +265,9 @@ def _sums(
     group: list[Any]
     name_of: Callable[[Any], Name]
     match by:
-        case By.ORGAN | By.TREE:
+        case By.ORGAN | By.TREE | By.TOP:
             group, name_of = [organ], lambda row: (row[0],)
-        case By.PAIR:
+        case By.PAIR | By.MATRIX:
             group, name_of = [table.c.sender, table.c.receiver], lambda row: (row[0], row[1])
         case By.TYPE:
             group, name_of = [table.c.business_type], lambda row: (row[0],)
@@ -274,7 +280,7 @@ def _sums(
             group, name_of = [month], lambda row: (_period(by, row[0]),)
     conditions = list(_conditions(asked, before=before))
     conditions.append(
-        scope.covers_either(table.c.sender, table.c.receiver) if by is By.PAIR else scope.covers(organ)
+        scope.covers_either(table.c.sender, table.c.receiver) if by in _PAIRS else scope.covers(organ)
     )
     query = (
         select(*group, table.c.metric, func.sum(table.c.n).label("n"))
@@ -302,8 +308,8 @@ def _conditions(asked: CountFilter, *, before: bool) -> Iterator[ColumnElement[b
 async def _counts(
     connection: AsyncConnection, cells: _Cells, asked: CountFilter, *, by: By, scope: Scope
 ) -> Counts:
-    if by is By.TREE:
-        cells = await _with_all_above(connection, cells, scope=scope)
+    if by in {By.TREE, By.TOP, By.MATRIX}:
+        cells = await _rolled_up(connection, cells, by=by, scope=scope)
     size = (await connection.execute(select(t.log_head.c.size))).scalar() or 0
     waiting = (await connection.execute(select(func.count()).select_from(t.pending_leaf))).scalar() or 0
     organs: list[int] = []
@@ -317,27 +323,30 @@ async def _counts(
     return Counts(rows=rows, numbered_up_to=size, not_numbered=waiting)
 
 
-async def _with_all_above(connection: AsyncConnection, cells: _Cells, *, scope: Scope) -> _Cells:
-    """Every organ's numbers also in the rows of those above it, as the directory has them now."""
+async def _rolled_up(connection: AsyncConnection, cells: _Cells, *, by: By, scope: Scope) -> _Cells:
+    """Every organ's numbers in the rows of those above it, as the directory has them now."""
     parents = {row.number: row.parent for row in await connection.execute(_PARENTS)}
+
+    def line(organ: str | int) -> list[int]:
+        """The organ and those above it that the viewer sees."""
+        found = [int(organ)]
+        while (above := parents.get(found[-1])) is not None and above not in found and scope.has(above):
+            found.append(above)
+        return found
+
+    def names(name: Name) -> list[Name]:
+        if by is By.TREE:
+            return [(one,) for one in line(name[0])]
+        return [tuple(line(one)[-1] for one in name)]
+
     found = _Cells()
-
-    def lines(organ: int) -> Iterator[int]:
-        seen: set[int] = set()
-        current: int | None = organ
-        while current is not None and current not in seen:
-            if scope.has(current) or current == organ:
-                yield current
-            seen.add(current)
-            current = parents.get(current)
-
-    for (organ,), columns in cells.columns.items():
-        for above in lines(int(organ)):
+    for name, columns in cells.columns.items():
+        for above in names(name):
             for metric, n in columns.items():
-                found.add((above,), metric, n)
-    for (organ,), n in cells.before.items():
-        for above in lines(int(organ)):
-            found.before[above,] += n
+                found.add(above, metric, n)
+    for name, n in cells.before.items():
+        for above in names(name):
+            found.before[above] += n
     return found
 
 
@@ -367,9 +376,9 @@ def _row(
         return {member: code, f"{member}_name": written, f"{member}_number": number or None}
 
     match by:
-        case By.ORGAN | By.TREE:
+        case By.ORGAN | By.TREE | By.TOP:
             return {**organ(name[0], member="organ"), **numbers}
-        case By.PAIR:
+        case By.PAIR | By.MATRIX:
             return {**organ(name[0], member="from"), **organ(name[1], member="to"), **numbers}
         case By.TYPE:
             return {"business_type": name[0], **numbers}

@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ async def json_lines(rows: AsyncIterable[Mapping[str, JSON]]) -> AsyncIterator[s
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 
-async def csv_lines(rows: AsyncIterable[Mapping[str, JSON]], *, columns: Sequence[str]) -> AsyncIterator[str]:
+async def csv_lines(
+    rows: AsyncIterable[Mapping[str, JSON]],
+    *,
+    columns: Sequence[str],
+    headings: Mapping[str, str] | None = None,
+) -> AsyncIterator[str]:
     """A heading and one line a row, as RFC 4180 has it; what is null is empty, what has parts is JSON."""
-    yield _line(columns)
+    yield _line([(headings or {}).get(column, column) for column in columns])
     async for row in rows:
         yield _line([_cell(row.get(column)) for column in columns])
 
@@ -61,6 +67,22 @@ def _line(cells: Sequence[str]) -> str:
     out = io.StringIO()
     csv.writer(out).writerow(cells)
     return out.getvalue()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sheet:
+    """Rows that are all there, with the columns they are shown in."""
+
+    title: str
+    headings: Mapping[str, str]
+    rows: Sequence[Mapping[str, JSON]]
+
+
+def csv_of(sheet: Sheet) -> Iterator[str]:
+    """The sheet as CSV, see `csv_lines`."""
+    yield _line(list(sheet.headings.values()))
+    for row in sheet.rows:
+        yield _line([_cell(row.get(column)) for column in sheet.headings])
 
 
 # --- spreadsheets -------------------------------------------------------------------------------------------------
@@ -96,6 +118,18 @@ async def write_xlsx(
     return writer.rows
 
 
+def write_xlsx_book(target: Path, sheets: Sequence[Sheet]) -> None:
+    """Write each of the sheets under its own title."""
+    book = xlsxwriter.Workbook(str(target), {"constant_memory": True, "strings_to_urls": False})
+    try:
+        for sheet in sheets:
+            writer = _Sheets(book, headings=sheet.headings, title=sheet.title, sheet_rows=SHEET_ROWS)
+            for row in sheet.rows:
+                writer.add(row)
+    finally:
+        book.close()
+
+
 class _Sheets:
     """One sheet after the other, each with its heading row."""
 
@@ -113,7 +147,8 @@ class _Sheets:
         self._sheets += 1
         # A sheet's name has at most 31 characters and none of these.
         plain = "".join(" " if one in "[]:*?/\\'" else one for one in self._title).strip()
-        self._sheet = self._book.add_worksheet(f"{plain[:26] or 'axis'} {self._sheets}")
+        number = f" {self._sheets}" if self._sheets > 1 else ""
+        self._sheet = self._book.add_worksheet(f"{plain[:26] or 'axis'}{number}")
         self._sheet.freeze_panes(1, 0)
         for column, (member, heading) in enumerate(self._headings.items()):
             self._sheet.set_column(column, column, _WIDTHS.get(member, max(12, len(heading) + 2)))
