@@ -290,15 +290,15 @@ def test_the_json_of_a_document(file: Path) -> None:
 
 def test_the_json_of_a_status(file: Path) -> None:
     """The document it answers, the organ it goes to, and what only a status has."""
-    file.write_bytes(a_status_package("2", description=""))
+    file.write_bytes(a_status_package("13", description=""))
 
     found = inspect_file(file, lang="en")
 
     assert list(found) == [*_MEMBERS, "status_code", "description", "timestamp"]
-    assert (found["kind"], found["to"], found.get("status_code")) == ("status", ["000.00.00.G22"], "02")
+    assert (found["kind"], found["to"], found.get("status_code")) == ("status", ["000.00.00.G22"], "13")
     assert found.get("timestamp") == SENT_AT.astimezone(VIETNAM).isoformat()
     assert [(one["code"], one["text"]) for one in found["warnings"]] == [
-        ("status.reason", "Status 02 must give a reason (Description).")
+        ("status.reason_missing", "Status 13 must give a reason (Description).")
     ]
 
 
