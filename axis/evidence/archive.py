@@ -75,12 +75,21 @@ def read_archive(archive: bytes) -> dict[str, bytes]:
         raise ArchiveError("no zip file, or a part of one") from problem
     again = write_archive(members)
     if again != archive:
-        differs = next(
-            (at for at, (one, other) in enumerate(zip(again, archive, strict=False)) if one != other),
-            min(len(again), len(archive)),
+        raise ArchiveError(
+            f"it is not what its members make, from byte {_first_difference(again, archive)} on"
         )
-        raise ArchiveError(f"it is not what its members make, from byte {differs} on")
     return members
+
+
+def _first_difference(one: bytes, other: bytes) -> int:
+    same, end = 0, min(len(one), len(other))
+    while same < end:
+        middle = (same + end + 1) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return same
 
 
 def _members(archive: bytes) -> dict[str, bytes]:

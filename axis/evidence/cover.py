@@ -8,6 +8,7 @@ from elsewhere: opening it asks nobody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -134,7 +135,7 @@ def _document_rows(bundle: Bundle, subject: Event) -> list[tuple[Words, str]]:
     code = "/".join(str(one) for one in (facts.get("number"), facts.get("notation")) if one)
     rows = [
         (Words("Số, ký hiệu", "Number/notation"), _text(code or facts.get("code"))),
-        (Words("Ngày ban hành", "Date of issue"), _text(facts.get("date"))),
+        (Words("Ngày ban hành", "Date of issue"), _day(facts.get("date"))),
         (Words("Loại văn bản", "Type"), _text(facts.get("type_name"))),
         (Words("Trích yếu", "Subject"), _text(facts.get("subject"))),
         (Words("Cơ quan gửi", "Sending organ"), _text(facts.get("from"))),
@@ -309,6 +310,11 @@ def _moment(at: datetime, *, short: bool = False) -> str:
     if short:
         return here.strftime("%d/%m/%Y<br>%H:%M:%S")
     return here.strftime("%H:%M:%S.%f, %d/%m/%Y (UTC+7)")
+
+
+def _day(written: Any) -> str:
+    found = re.fullmatch(r"(\d{4})-(\d\d)-(\d\d)", str(written or ""), flags=re.ASCII)
+    return f"{found[3]}/{found[2]}/{found[1]}" if found else _text(written)
 
 
 def _heading(vi: str, en: str) -> str:

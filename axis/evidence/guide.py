@@ -45,7 +45,7 @@ Một bản ghi là một lá của nhật ký (RFC 9162) · *the leaf hash of a
 
 Chữ ký của điểm kiểm tra, với khóa `log` trong `axis-keys.txt` · *the signature of the checkpoint*:
 
-    KEY=$(sed -n 's/^log .*+//p' axis-keys.txt | head -n 1)
+    KEY=$(sed -n 's/^log [^+]*+[^+]*+//p' ../axis-keys.txt | head -n 1)
     (printf '\\060\\052\\060\\005\\006\\003\\053\\145\\160\\003\\041\\000'; printf %s "$KEY" | openssl base64 -d -A | tail -c 32) > log.der
     head -n 3 checkpoint.txt > signed.txt
     sed -n '5s/.* //p' checkpoint.txt | openssl base64 -d -A | tail -c 64 > signature.bin
@@ -63,7 +63,7 @@ Chữ ký của điểm kiểm tra, với khóa `log` trong `axis-keys.txt` · *
 _TIMED = """
 Dấu thời gian RFC 3161 của điểm kiểm tra: nhật ký đã như vậy trước thời điểm đó · *the log was so before that moment*:
 
-    openssl ts -verify -in timestamp.tsr -data checkpoint.txt -CAfile roots.pem
+    openssl ts -verify -in timestamp.tsr -data checkpoint.txt -CAfile ../roots.pem
     openssl ts -reply -in timestamp.tsr -text | grep 'Time stamp'
 """
 
