@@ -117,6 +117,7 @@ async def _system(home: Path, station: str, system: str) -> dict[str, str]:
         *("station", "vxp", "add", station, system, "--reason", "test", "--json"),
         environ={"AXIS_HOME": str(home)},
     )
+    assert ran.status == 0, ran.err
     found: dict[str, str] = json.loads(ran.out)
     return found
 
