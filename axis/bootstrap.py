@@ -84,6 +84,7 @@ from axis.outside import Outside
 from axis.settings import Settings
 from signing.certificates import TrustStore
 from signing.errors import MaterialError, SigningError
+from signing.keys import read_private
 from signing.note import SigningKey, create_key_file, load_key_file
 from signing.pdf import PdfLimits
 from signing.policy import CURRENT_POLICY, Policy
@@ -531,6 +532,7 @@ async def open_axis(
     clock = clock or SystemClock()
     ids = ids or SystemIds()
     _check_home(settings, may_create=may_create)
+    check_private_files(settings)
     keys = open_keys(settings.keys, log_name=settings.log_name, may_create=may_create)
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url.reveal())
@@ -554,6 +556,24 @@ def open_calendar(settings: Settings) -> Calendar:
         return read_calendar(settings.calendar.read_text("utf-8"), base=SHIPPED_CALENDAR)
     except (OSError, ValueError) as problem:
         raise SettingsError((f"AXIS_CALENDAR: {settings.calendar}: {problem}",)) from problem
+
+
+def check_private_files(settings: Settings) -> None:
+    """
+    Make sure that nobody but its owner may read a private key of the settings.
+
+    Raises:
+        SettingsError: somebody may, or one cannot be read.
+    """
+    problems = []
+    for name, path in (("AXIS_HTTP_KEY", settings.http_key), ("AXIS_BROKER_KEY", settings.broker_key)):
+        try:
+            if path is not None:
+                read_private(path)
+        except MaterialError as problem:
+            problems.append(f"{name}: {problem}")
+    if problems:
+        raise SettingsError(tuple(problems))
 
 
 def _check_home(settings: Settings, *, may_create: bool) -> None:
