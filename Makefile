@@ -68,6 +68,14 @@ bench: setup ## The whole way against the floor, on a private RabbitMQ and Postg
 bench-signing: setup ## Ours against signxml and xmlsec1 in one run, written to docs/signing-bench.md
 	$(BIN)/python -m tests.signing.bench
 
+# DOCUMENTS, KILLS, SEED, HUBS, STATIONS and PER_SECOND (0: as fast as they are answered) make it longer or the same again.
+CHAOS = $(foreach name,documents kills seed hubs stations per_second,$(if $($(call upper,$(name))),--$(subst _,-,$(name)) $($(call upper,$(name)))))
+upper = $(shell echo $(1) | tr a-z A-Z)
+
+chaos: setup ## Break everything while documents flow, and give an exact account: DOCUMENTS=100000 KILLS=50 SEED=7
+	@$(BIN)/python -m tests.services install
+	$(BIN)/python -m tests.chaos $(CHAOS)
+
 coverage: setup ## Every test with branch coverage, also of the processes tests start
 	@$(BIN)/python -m tests.services install
 	rm -f .coverage .coverage.*

@@ -83,8 +83,10 @@ class Plan:
 def _dealt(deck: Sequence[Deed], most: int, dice: random.Random) -> list[Deed]:
     dealt: list[Deed] = []
     while len(dealt) < most:
-        dealt += dice.sample(deck, k=len(deck))
-    return dealt[:most]
+        # Fewer than there are: the first ones, so that a short run has the same kinds whatever its seed.
+        left = most - len(dealt)
+        dealt += dice.sample(deck[:left], k=min(left, len(deck)))
+    return dealt
 
 
 @unique

@@ -8,6 +8,11 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
+from sqlalchemy import func, select
+
+from axis.bootstrap import Axis
+from axis.core.model import PENDING
+from axis.ledger import tables as t
 from tests.chaos.account import Account
 from tests.chaos.plan import KILLS, Plan
 from tests.chaos.stage import Stage, set_up
@@ -34,7 +39,9 @@ async def chaos(plan: Plan, *, say: Say) -> dict[str, object]:
             lambda: account.documents_answered >= expected and account.is_complete,
             plan=plan,
         )
+        await _until_acknowledged(stage, axis, plan=plan)
         flowed = monotonic() - began
+        account.problems += stage.problems
         result = await account.close(axis)
         if result["problems"]:
             result["said"] = {one.name: one.process.last_words(lines=60) for one in (*stage.hubs, *stage.web)}
@@ -46,6 +53,18 @@ async def chaos(plan: Plan, *, say: Say) -> dict[str, object]:
         result["last_words"] = stage.last_words[:5]
         result["seconds"] = round(flowed)
     return result
+
+
+async def _until_acknowledged(stage: Stage, axis: Axis, *, plan: Plan) -> None:
+    """What was taken is also recorded as taken: the last words of the stations are still on their way."""
+    query = select(func.count()).where(t.delivery.c.state.in_([one.value for one in PENDING]))
+    waited = monotonic()
+    while monotonic() - waited < plan.settle_seconds:
+        stage.keep_running()
+        async with axis.ledger.reading() as connection:
+            if not (await connection.execute(query)).scalar_one():
+                return
+        await asyncio.sleep(0.2)
 
 
 async def _until(stage: Stage, account: Account, fact: Callable[[], bool], *, plan: Plan) -> None:
