@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -406,14 +406,25 @@ def _submission(arrival: Arrival, *, lane: Lane) -> InboundMessage:
         # Not judged here: a digest that is none matches nothing.
         declared_digest=Digest(str(declared)[:64]) if declared is not None else None,
         by_digest=arrival.content_type == wire.BY_DIGEST,
+        envelope_problem=_envelope_problem(arrival, types=wire.SUBMITTED),
     )
+
+
+def _envelope_problem(arrival: Arrival, *, types: Collection[str]) -> str:
+    version = str(arrival.headers.get(wire.H_VERSION, "1"))
+    if version not in wire.VERSIONS:
+        return f"{wire.H_VERSION} {version[:100]!r}"
+    if arrival.content_type.partition(";")[0].strip().lower() not in types:
+        return f"content type {arrival.content_type[:100]!r}"
+    return ""
 
 
 def _statement(arrival: Arrival) -> tuple[StationMessage | None, str]:
     if UNREADABLE in arrival.headers:
         return None, f"headers: {arrival.headers[UNREADABLE]}"
-    if arrival.content_type not in {"", wire.JSON_TYPE}:
-        return None, f"content type {arrival.content_type[:100]!r}"
+    problem = _envelope_problem(arrival, types=("", wire.JSON_TYPE))
+    if problem:
+        return None, problem
     try:
         message = read_station_message(arrival.body)
     except BadMessage as bad:

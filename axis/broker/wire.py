@@ -82,10 +82,16 @@ TYPE_EVENT: Final = "event"
 TYPE_REPLY: Final = "reply"
 """Values of the AMQP property `type` of messages the axis sends."""
 
+H_VERSION: Final = "x-axis-version"
+"""Version of this contract a message is written to. Whoever leaves it out means the first."""
+VERSIONS: Final = frozenset({"1"})
+
 EDXML: Final = "application/edxml+xml"
 JSON_TYPE: Final = "application/json"
 BY_DIGEST: Final = "application/vnd.axis.digest"
 """`content_type` of a submission that only names an uploaded payload: the body is the digest in ASCII."""
+SUBMITTED: Final = frozenset({"", EDXML, BY_DIGEST, "application/xml", "text/xml", "application/octet-stream"})
+"""What a submission may call itself; a body that says it is something else is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -300,6 +300,8 @@ class InboundMessage:
     """Digest the sender named, when it named one."""
     by_digest: bool = False
     """The body is the digest of a payload this station uploaded before."""
+    envelope_problem: str = ""
+    """What the transport cannot make sense of in the properties of the message; such a one is refused unread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

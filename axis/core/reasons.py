@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     RECEIVE_NO_STATION = "receive.no_station"
     RECEIVE_SUSPENDED = "receive.suspended"
     RECEIVE_NO_MESSAGE_ID = "receive.no_message_id"
+    RECEIVE_ENVELOPE = "receive.envelope"
     RECEIVE_TOO_LARGE = "receive.too_large"
     RECEIVE_EMPTY = "receive.empty"
     RECEIVE_DIGEST = "receive.digest_mismatch"
@@ -113,6 +114,11 @@ _ALL = (
         "Gói tin không có mã thông điệp (message_id), không thể trả lời.",
         "The message has no message_id, so it cannot be answered.",
         "Đặt message_id riêng cho mỗi lần nộp rồi gửi lại.", "Set a message_id of its own for each submission and send again."),
+    _reason(_C.RECEIVE_ENVELOPE, _S,
+        "Kiểu nội dung hoặc phiên bản của thông điệp không được nhận ở đây.",
+        "The content type or the version of the message is not taken here.",
+        "Dùng đúng kiểu nội dung và phiên bản theo tài liệu kết nối rồi gửi lại.",
+        "Use the content type and the version the guide for connecting names, and send again."),
     _reason(_C.RECEIVE_TOO_LARGE, _S,
         "Gói tin vượt quá dung lượng cho phép.", "The message is larger than the axis takes.",
         "Giảm dung lượng tệp đính kèm hoặc chia thành nhiều văn bản.", "Make the attachments smaller or send several documents."),

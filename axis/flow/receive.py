@@ -115,6 +115,10 @@ def _problem(
     if not message.message_id or message.message_id != inbound.message_id:
         # Too long, or with control characters: it could not be answered under the id it came with.
         return Cause(code=ReasonCode.RECEIVE_NO_MESSAGE_ID)
+    if message.envelope_problem:
+        what = printable(message.envelope_problem, most=200)
+        detail = Detail(path="$", vi=what, en=what)
+        return Cause(code=ReasonCode.RECEIVE_ENVELOPE, details=(detail,))
     if message.by_digest and payload is None:
         return Cause(code=ReasonCode.RECEIVE_NOT_UPLOADED)
     if inbound.size == 0:

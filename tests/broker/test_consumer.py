@@ -229,6 +229,34 @@ async def test_a_missing_receipts_queue_is_declared_and_used(intake: Intake) -> 
     assert sorted(correlation(await intake.tap.drain(receipts_of(station))), key=str) == ["m-1", "m-2"]
 
 
+async def test_what_calls_itself_something_else_is_handed_on_with_what_is_wrong(intake: Intake) -> None:
+    """Another content type, another version of the contract: refused with that reason, and the next one passes."""
+    station = await intake.add_station("foreign")
+    async with intake.speaking_as(station.id) as client:
+        for number, (kind, version) in enumerate(
+            [("text/html", None), (wire.EDXML, "2"), (wire.EDXML, "1"), ("text/xml; charset=utf-8", 1)]
+        ):
+            await client.publish(
+                wire.SUBMIT,
+                f"edoc.normal.{station.id}",
+                message_id=f"m-{number}",
+                user_id=station.id,
+                content_type=kind,
+                headers=None if version is None else {wire.H_VERSION: version},
+            )
+
+    async with intake.consuming():
+        await until(lambda: len(intake.desk.admitted) == 4)
+
+    problems = {one.message_id: one.envelope_problem for one in intake.desk.admitted}
+    assert problems == {
+        "m-0": "content type 'text/html'",
+        "m-1": "x-axis-version '2'",
+        "m-2": "",
+        "m-3": "",
+    }
+
+
 async def test_a_suspended_station_is_recorded_and_not_answered(intake: Intake) -> None:
     station = await intake.add_station("suspended")
     intake.desk.stations[station.id] = replace(station, state=StationState.SUSPENDED)

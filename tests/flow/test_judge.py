@@ -302,6 +302,7 @@ def test_a_certificate_that_has_expired_is_refused() -> None:
         (ReasonCode.RECEIVE_NO_MESSAGE_ID, {"message_id": ""}),
         (ReasonCode.RECEIVE_NO_MESSAGE_ID, {"message_id": "x" * 256}),
         (ReasonCode.RECEIVE_NO_MESSAGE_ID, {"message_id": "a\x00b"}),
+        (ReasonCode.RECEIVE_ENVELOPE, {"envelope_problem": "content type 'text/html'"}),
         (ReasonCode.RECEIVE_NOT_UPLOADED, {"by_digest": True}),
         (ReasonCode.RECEIVE_DIGEST, {"declared_digest": Digest("0" * 64)}),
     ],
