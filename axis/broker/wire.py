@@ -90,7 +90,9 @@ EDXML: Final = "application/edxml+xml"
 JSON_TYPE: Final = "application/json"
 BY_DIGEST: Final = "application/vnd.axis.digest"
 """`content_type` of a submission that only names an uploaded payload: the body is the digest in ASCII."""
-SUBMITTED: Final = frozenset({"", EDXML, BY_DIGEST, "application/xml", "text/xml", "application/octet-stream"})
+SUBMITTED: Final = frozenset(
+    {"", EDXML, BY_DIGEST, "application/xml", "text/xml", "application/octet-stream"}
+)
 """What a submission may call itself; a body that says it is something else is not looked at."""
 
 
