@@ -81,7 +81,7 @@ from axis.ledger.uploads import Spool, SQLUploads
 from axis.ledger.valuations import SQLValuations
 from axis.ledger.vault import NotOurs, Vault, open_vault
 from axis.outside import Outside
-from axis.settings import Settings
+from axis.settings import ClosedOrgans, Settings
 from signing.certificates import TrustStore
 from signing.errors import MaterialError, SigningError
 from signing.keys import read_private
@@ -614,6 +614,7 @@ def _wire(
             policy=policy,
             revocation=await revocations.current(),
             limits=limits,
+            forwards_closed=settings.closed_organs is ClosedOrgans.FORWARD,
         )
 
     quota = Quota(

@@ -60,6 +60,14 @@ class Language(StrEnum):
 
 
 @unique
+class ClosedOrgans(StrEnum):
+    """What becomes of a document to an organ that has a successor (LR-33)."""
+
+    FORWARD = "forward"
+    ANSWER = "answer"
+
+
+@unique
 class LogFormat(StrEnum):
     """`auto`: pretty on a terminal, JSON otherwise."""
 
@@ -271,6 +279,12 @@ class Settings:
     judge_megabytes: int = _setting(_G.LIMITS, whole(64, 16_384), "512",
         "Bộ nhớ nhiều nhất để xét một tệp đính kèm, tính bằng MiB.",
         "Most memory to judge one attachment with, in MiB.")
+    closed_organs: ClosedOrgans = _setting(_G.LIMITS, one_of(ClosedOrgans), "forward",
+        "Văn bản gửi tới đơn vị đã đóng mã: forward chuyển tới đơn vị kế thừa, answer trả lời tên đơn vị kế thừa.",
+        "A document to a closed organ: forward to its successor, or answer with the successor's code.")
+    calendar: Path | None = _setting(_G.LIMITS, FILE, None,
+        "Tệp (TOML) thêm hoặc thay ngày làm việc của một số năm: [2027] source, off, work; không đặt: các năm kèm theo Trục.",
+        "File (TOML) with working days of more years: [2027] source, off, work; not set: the years that come with the axis.")
     quota_messages: int = _setting(_G.LIMITS, whole(0, 10_000_000), "30000",
         "Số gói tin nhiều nhất một điểm kết nối được nộp trong AXIS_QUOTA_SECONDS tại mỗi tiến trình; 0: không giới hạn.",
         "Most messages one station may hand in within AXIS_QUOTA_SECONDS, in each process; 0: no limit.")
@@ -279,9 +293,6 @@ class Settings:
         "Most bytes one station may hand in within that time; 0: no limit.")
     quota_seconds: int = _setting(_G.LIMITS, whole(1, 86_400), "60",
         "Thời gian tính hạn mức, bằng giây.", "Time the quota is for, in seconds.")
-    calendar: Path | None = _setting(_G.LIMITS, FILE, None,
-        "Tệp (TOML) thêm hoặc thay ngày làm việc của một số năm: [2027] source, off, work; không đặt: các năm kèm theo Trục.",
-        "File (TOML) with working days of more years: [2027] source, off, work; not set: the years that come with the axis.")
     hold_hours: int = _setting(_G.LIMITS, whole(1, 168), "24",
         "Thời gian chờ xác minh lâu nhất, tính bằng giờ.", "Longest hold, in hours.")
 
@@ -289,9 +300,6 @@ class Settings:
         "Phía điểm kết nối: địa chỉ Trục.", "The station's side: where the axis is.", secret=True)
     station_key: Secret | None = _setting(_G.STATION, SECRET, None,
         "Phía điểm kết nối: khóa API.", "The station's side: its API key.", secret=True)
-    calendar: Path | None = _setting(_G.LIMITS, FILE, None,
-        "Tệp (TOML) thêm hoặc thay ngày làm việc của một số năm: [2027] source, off, work; không đặt: các năm kèm theo Trục.",
-        "File (TOML) with working days of more years: [2027] source, off, work; not set: the years that come with the axis.")
     station_secret: Secret | None = _setting(_G.STATION, SECRET, None,
         "Phía điểm kết nối: 16 ký tự cuối của tên hàng đợi, chỉ dùng với AMQP.",
         "The station's side: the last 16 characters of its queues' names, for AMQP only.", secret=True)

@@ -15,11 +15,13 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from axis.cli import readiness
 from axis.cli.run import settings
 from axis.core.directory import Directory, Organ, Station, View
 from axis.core.errors import NotFound
 from axis.core.model import Actor, Channel, Digest, SignaturePolicy, StationId, iso
-from axis.core.text import searchable
+from axis.core.organ_search import OrganIndex
+from axis.core.register import readiness_of
 from axis.speech import Format, complain, err, print_json, print_rows, say, tell
 
 _T = TypeVar("_T")
@@ -36,8 +38,8 @@ def add_to(app: typer.Typer) -> None:
     organ = typer.Typer(
         no_args_is_help=True, help=say("Danh mục cơ quan, đơn vị.", "The directory of organs.")
     )
-    organ.command("import", help=say("Nạp danh mục (CSV); --dry-run chỉ liệt kê lỗi.",
-                                     "Import a list (CSV); --dry-run only lists defects."))(organ_import)  # fmt: skip
+    organ.command("import", help=say("Nạp danh mục (CSV, JSON); --dry-run chỉ liệt kê lỗi.",
+                                     "Import a list (CSV, JSON); --dry-run only lists defects."))(organ_import)  # fmt: skip
     organ.command(
         "show",
         help=say("Một cơ quan, các mã và điểm kết nối của nó.", "One organ, its codes and its station."),
@@ -82,6 +84,7 @@ def add_to(app: typer.Typer) -> None:
     vxp.command("close", help=say("Không cho hệ thống vào nữa.", "Let the system in no more."))(vxp_close)
     vxp.command("open", help=say("Cho hệ thống vào lại.", "Let the system in again."))(vxp_open)
     station.add_typer(vxp, name="vxp")
+    readiness.add_to(organ, station)
     app.add_typer(station, name="station")
 
     secrecy = typer.Typer(
@@ -165,6 +168,7 @@ def organ_show(
         "codes": sorted(one for one, numbers in directory.codes.items() if organ.number in numbers),
         "above": [one.code for one in list(directory.ancestry(organ.number))[1:]],
         "station": station.id if station is not None else None,
+        "readiness": readiness_of(directory, organ.number, at=at).value,
         "valid_from": iso(organ.valid_from) if organ.valid_from else None,
         "valid_to": iso(organ.valid_to) if organ.valid_to else None,
         "successor": successor.code if successor is not None else None,
@@ -185,18 +189,12 @@ def organ_search(
     ] = 20,
     as_json: _JSON = False,
 ) -> None:
-    wanted = searchable(*words).split()
-    directory = _directory()
-    found = [
-        organ
-        for organ in directory.organs.values()
-        if all(word in searchable(organ.name, organ.code) for word in wanted)
-    ][:limit]
+    found = OrganIndex.of(_directory().organs.values()).search(" ".join(words), most=limit)
     print_rows(
         [_organ_row(one) for one in found],
         form=Format.JSON if as_json else Format.TABLE,
         columns={
-            "code": say("Mã định danh", "Code"),
+            "shown": say("Mã định danh", "Code"),
             "name": say("Tên", "Name"),
             "kind": say("Loại", "Kind"),
         },
@@ -205,7 +203,13 @@ def organ_search(
 
 
 def _organ_row(organ: Organ) -> dict[str, Any]:
-    return {"code": organ.code, "name": organ.name, "kind": organ.kind}
+    return {
+        "code": organ.code,
+        "shown": organ.shown_code,
+        "name": organ.name,
+        "kind": organ.kind,
+        "confidence": organ.confidence,
+    }
 
 
 # --- stations -----------------------------------------------------------------------------------------------------

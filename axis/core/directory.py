@@ -56,6 +56,11 @@ class Organ:
     aliases: tuple[str, ...] = ()
     """Every code it has or had, as registered."""
 
+    @property
+    def shown_code(self) -> str:
+        """The code for people: with `?` when nobody has confirmed it."""
+        return f"{self.code}?" if self.confidence == "assumed" else self.code
+
     def is_open(self, at: datetime) -> bool:
         """Whether the organ exists at `at`."""
         return (self.valid_from is None or self.valid_from <= at) and (
@@ -82,6 +87,8 @@ class Station:
     """A receiver that takes only documents whose signature passed."""
     acts_for: frozenset[StationId] = frozenset()
     """Stations a central gateway may act as, with its own credential (design section 7)."""
+    is_platform: bool = False
+    """A shared platform of a ministry or province, behind which other systems stand (LR-61)."""
     priority_scale: str = "0-4"
     """How its software numbers urgency: `0-4`, or `1-5` with 5 = normal (`axis.edxml.message.PriorityScale`)."""
 

@@ -88,6 +88,7 @@ class NewStation:
     inline_bytes: int = 64 * 1024
     window: int = 1_000
     refuses_unpassed: bool = False
+    is_platform: bool = False
     priority_scale: PriorityScale = PriorityScale.ZERO_TO_FOUR
     acts_for: frozenset[StationId] = frozenset()
     """Stations a central gateway may act as."""
@@ -221,6 +222,7 @@ class Acts:
                 window=wanted.window,
                 secret="",
                 refuses_unpassed=wanted.refuses_unpassed,
+                is_platform=wanted.is_platform,
                 priority_scale=wanted.priority_scale.value,
                 acts_for=wanted.acts_for,
             )
@@ -265,6 +267,7 @@ class Acts:
         inline_bytes: int | None = None,
         window: int | None = None,
         refuses_unpassed: bool | None = None,
+        is_platform: bool | None = None,
         priority_scale: PriorityScale | None = None,
         acts_for: frozenset[StationId] | None = None,
     ) -> Station:
@@ -286,6 +289,7 @@ class Acts:
                 inline_bytes=before.inline_bytes if inline_bytes is None else inline_bytes,
                 window=before.window if window is None else window,
                 refuses_unpassed=before.refuses_unpassed if refuses_unpassed is None else refuses_unpassed,
+                is_platform=before.is_platform if is_platform is None else is_platform,
                 priority_scale=before.priority_scale if priority_scale is None else priority_scale.value,
                 acts_for=before.acts_for if acts_for is None else acts_for,
             )
@@ -683,6 +687,7 @@ def station_facts(station: Station) -> dict[str, JSON]:
         "inline_bytes": station.inline_bytes,
         "window": station.window,
         "refuses_unpassed": station.refuses_unpassed,
+        "is_platform": station.is_platform,
         "priority_scale": station.priority_scale,
         "acts_for": sorted(station.acts_for),
     }

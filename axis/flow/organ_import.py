@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ DEEPEST: Final = 16
 
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,31}\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONFIDENCES: Final = frozenset({"sourced", "alphabetical", "assumed", "demo"})
 _TRUE: Final = frozenset({"true", "1", "x"})
 _FALSE: Final = frozenset({"false", "0"})
@@ -232,16 +234,19 @@ _COLUMNS: Final = frozenset(
 
 def read_organs(content: bytes) -> tuple[list[OrganRow], list[Defect]]:
     """
-    Rows of a CSV file in UTF-8, separated by commas or semicolons, and what could not be read of it.
+    Rows of a CSV or JSON file in UTF-8, and what could not be read of it. CSV is separated by commas or semicolons.
 
     Columns: `code` and `name`; where there are, `code_102`, `code_9`, `aliases` (separated by spaces), `kind`,
     `confidence`, `parent`, `valid_from` and `valid_to` (ISO 8601; a date begins at 00:00 in Vietnam), `successor`,
-    `terminate_here` (true or false).
+    `terminate_here` (true or false). A file that begins with `[` is JSON: an array of objects with the same members,
+    `aliases` an array; its first object is row 1.
     """
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as problem:
         return [], [Defect(row=1, column="*", kind=_K.UNREADABLE, found=f"UTF-8, byte {problem.start}")]
+    if text.lstrip()[:1] == "[":
+        return _read_json(text)
     heading, _, _ = text.partition("\n")
     separator = ";" if heading.count(";") > heading.count(",") else ","
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -269,6 +274,47 @@ def read_organs(content: bytes) -> tuple[list[OrganRow], list[Defect]]:
     except csv.Error as problem:
         defects.append(Defect(row=number + 1, column="*", kind=_K.UNREADABLE, found=str(problem)[:80]))
     return rows, defects
+
+
+def _read_json(text: str) -> tuple[list[OrganRow], list[Defect]]:
+    rows: list[OrganRow] = []
+    defects: list[Defect] = []
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        return [], [Defect(row=1, column="*", kind=_K.UNREADABLE, found=str(problem)[:80])]
+    for number, one in enumerate(found[:MOST_ROWS], start=1):
+        if not isinstance(one, dict) or not {"code", "name"} <= one.keys():
+            defects.append(Defect(row=number, column="*", kind=_K.UNREADABLE, found=_shown(str(one))))
+            continue
+        cells: dict[str, str] = {}
+        for name, value in one.items():
+            if name not in _COLUMNS:
+                defects.append(Defect(row=number, column=_shown(name)[:40], kind=_K.COLUMN))
+            elif (cell := _cell(value)) is None:
+                defects.append(Defect(row=number, column=name, kind=_K.VALUE, found=_shown(str(value))))
+                break
+            else:
+                cells[name] = cell
+        else:
+            row = _row_of(cells, number, defects)
+            if row is not None:
+                rows.append(row)
+    if len(found) > MOST_ROWS:
+        defects.append(Defect(row=MOST_ROWS + 1, column="*", kind=_K.TOO_LONG, found=f"> {MOST_ROWS}"))
+    return rows, defects
+
+
+def _cell(value: object) -> str | None:
+    """A member as the cell of a table says it; None for what no cell can hold."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        value = " ".join(value) if all(isinstance(one, str) for one in value) else None
+    # JSON can say half a character (a lone surrogate), which no database keeps.
+    return value if isinstance(value, str) and not _SURROGATE.search(value) else None
 
 
 def _judge_heading(names: Sequence[str]) -> Iterator[Defect]:

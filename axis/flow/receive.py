@@ -43,6 +43,9 @@ class World:
     revocation: RevocationSource | None = None
     limits: Limits
     priority_scale: PriorityScale = PriorityScale.ZERO_TO_FOUR
+    """How the sending station's software numbers urgency."""
+    forwards_closed: bool = True
+    """What is addressed to a closed organ goes to its successor; otherwise it is refused, and the successor named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

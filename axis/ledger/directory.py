@@ -194,6 +194,7 @@ def _station(row: Row[Any]) -> Station:
         window=row.window,
         secret=row.secret,
         refuses_unpassed=row.refuses_unpassed,
+        is_platform=row.is_platform,
         priority_scale=row.priority_scale,
         acts_for=frozenset(StationId(one) for one in row.acts_for.split()),
     )
