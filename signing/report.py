@@ -121,6 +121,7 @@ class FileReport:
                 "signed_at": None,
                 "checks": [],
                 "attachments": [],
+                "policy": None,
             }
         return {
             "file": self.file,
@@ -130,6 +131,7 @@ class FileReport:
             "signed_at": None if verdict.signed_at is None else verdict.signed_at.isoformat(),
             "checks": [{"name": c.name.value, "result": c.result.value} for c in verdict.checks],
             "attachments": [attachment.as_json() for attachment in self.attachments],
+            "policy": verdict.policy_version,
         }
 
 

@@ -31,7 +31,7 @@ from tests.signing.builders import (
 from tests.signing.pdfs import a_pdf, signed_pdf, zipped
 from tests.signing.test_pdf import minister
 
-SHAPE = ["file", "verdict", "reason", "signer", "signed_at", "checks", "attachments"]
+SHAPE = ["file", "verdict", "reason", "signer", "signed_at", "checks", "attachments", "policy"]
 
 
 def written(folder: Path, name: str, message: bytes) -> Path:
