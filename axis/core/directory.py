@@ -85,12 +85,12 @@ class Station:
     """Queue-name suffix of 16 characters; known to the axis and the station only."""
     refuses_unpassed: bool = False
     """A receiver that takes only documents whose signature passed."""
-    acts_for: frozenset[StationId] = frozenset()
-    """Stations a central gateway may act as, with its own credential (design section 7)."""
     is_platform: bool = False
     """A shared platform of a ministry or province, behind which other systems stand (LR-61)."""
     priority_scale: str = "0-4"
     """How its software numbers urgency: `0-4`, or `1-5` with 5 = normal (`axis.edxml.message.PriorityScale`)."""
+    acts_for: frozenset[StationId] = frozenset()
+    """Stations a central gateway may act as, with its own credential (design section 7)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

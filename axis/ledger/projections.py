@@ -484,7 +484,6 @@ def _organs(facts: Any) -> Iterator[Op]:
                 "terminate_here": after.get("terminate_here", False),
                 "confidence": after.get("confidence", "sourced"),
                 "version": facts["directory_version"],
-                "version": facts["directory_version"],
                 "search_text": searchable(after["name"]),
             },
         )
@@ -500,7 +499,6 @@ def _station(facts: Any) -> Iterator[Op]:
         "station",
         (("id", after["id"]),),
         {
-            "is_platform": after.get("is_platform", False),
             "is_platform": after.get("is_platform", False),
             "priority_scale": after.get("priority_scale", "0-4"),
             **{

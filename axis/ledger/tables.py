@@ -472,7 +472,6 @@ station = Table(
     _derived("window", Integer()),
     _derived("refuses_unpassed", Boolean()),
     _derived("is_platform", Boolean()),
-    _derived("is_platform", Boolean()),
     _derived("priority_scale", String(3)),
     _derived("acts_for", Text()),
     _operational("secret", String(16), "queue-name suffix: a secret, so it is not in a record", default=""),

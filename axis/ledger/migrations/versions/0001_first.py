@@ -366,11 +366,9 @@ def _tables() -> None:
         sa.Column("confidence", sa.String(length=16), nullable=False),
         sa.Column("search_text", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("number"),
     )
     op.create_index("organ_parent", "organ", ["parent"], unique=False)
-    op.create_index("organ_version", "organ", ["version"], unique=False)
     op.create_index("organ_version", "organ", ["version"], unique=False)
     op.create_table(
         "organ_code",
@@ -467,7 +465,6 @@ def _tables() -> None:
         sa.Column("inline_bytes", sa.BigInteger(), nullable=False),
         sa.Column("window", sa.Integer(), nullable=False),
         sa.Column("refuses_unpassed", sa.Boolean(), nullable=False),
-        sa.Column("is_platform", sa.Boolean(), nullable=False),
         sa.Column("is_platform", sa.Boolean(), nullable=False),
         sa.Column("priority_scale", sa.String(length=3), nullable=False),
         sa.Column("acts_for", sa.Text(), nullable=False),
