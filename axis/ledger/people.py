@@ -76,7 +76,7 @@ def _person(name: str, said: Any) -> Person | str:
         return "a name has 1 to 80 printable characters"
     if not isinstance(said, dict) or said.keys() - _MEMBERS:
         return f"only {' and '.join(sorted(_MEMBERS))} are known"
-    if said.get("role") not in set(Role):
+    if said.get("role") not in list(Role):
         return f"role is one of {', '.join(Role)}"
     organ = said.get("organ")
     if organ is not None and (not isinstance(organ, str) or not organ):

@@ -76,7 +76,7 @@ def read_statement(text: str, *, keys: TrustedKeys) -> Mapping[str, Any]:
         month_of(statement["month"])
     except ReceiptError as problem:
         raise InvalidQuestion(f"the statement is not signed by a trusted key: {problem}") from problem
-    except (ValueError, BadMessage, LookupError, TypeError, RecursionError) as problem:
+    except (ValueError, BadMessage, LookupError, TypeError, AttributeError, RecursionError) as problem:
         raise InvalidQuestion("the statement: not a statement of the axis") from problem
     found: Mapping[str, Any] = statement
     return found
@@ -126,7 +126,7 @@ class _Reading:
                 self._receipt(read_receipt(found), shown=shown)
         except ReceiptError as problem:
             self._differs(shown, vi=f"không kiểm chứng được: {problem}", en=f"cannot be verified: {problem}")
-        except (OSError, ValueError, BadMessage, LookupError, TypeError, RecursionError):
+        except (OSError, ValueError, BadMessage, LookupError, TypeError, AttributeError, RecursionError):
             self._differs(shown, vi="không đọc được", en="cannot be read")
 
     def _differs(self, where: str, *, vi: str, en: str) -> None:
