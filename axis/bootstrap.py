@@ -44,7 +44,7 @@ from axis.flow.desk import Desk, DeskLimits
 from axis.flow.dispatch import Dispatcher, PullKeeper
 from axis.flow.expiry import Ending, ExpiryKeeper, endings
 from axis.flow.hold import HoldKeeper, HoldPace
-from axis.flow.judges import AttachmentJudge
+from axis.flow.judges import AttachmentJudge, KeptLists
 from axis.flow.overdue import DeadlineKeeper
 from axis.flow.pipeline import Pipeline
 from axis.flow.quota import Meter, Quota
@@ -315,8 +315,17 @@ class Axis:
         settings = self.settings
         trust = TrustFiles(settings.attachment_trust or settings.trust)
         limits = PdfLimits(seconds=float(settings.judge_seconds), memory_mb=settings.judge_megabytes)
+        lists = KeptLists(
+            shelf=SQLRevocations(self.ledger),
+            blobs=self.blobs,
+            clock=self.clock,
+            are_configured=self.revocations.sources.are_configured,
+        )
         return Valuer(
-            judges=[AttachmentJudge(trust=trust.current, limits=limits) for _ in range(settings.judges)],
+            judges=[
+                AttachmentJudge(trust=trust.current, lists=lists.current, limits=limits)
+                for _ in range(settings.judges)
+            ],
             ledger=self.ledger,
             valuations=SQLValuations(self.ledger),
             blobs=self.blobs,

@@ -66,7 +66,7 @@ async def up(
                 axis.pull_keeper(everybody_pulls=True).run(stop),
                 axis.revocation_keeper().run(stop),
                 _stamp(axis, stop),
-                axis.valuer().run(stop),
+                axis.valuer().run(stop, is_alone=True),
                 axis.deadline_keeper().run(stop),
                 _tidy(axis, stop),
                 _serve(

@@ -319,10 +319,16 @@ class PdfJudge:
         *,
         trust: TrustStore,
         lists: Iterable[Path] = (),
+        checks_revocation: bool | None = None,
         limits: PdfLimits | None = None,
     ) -> None:
+        """
+        With `checks_revocation` nobody counts as not revoked for want of lists; without a word it is checked if there
+        are any.
+        """
         self._trust = trust
         self._lists = [str(path) for path in lists]
+        self._checks_revocation = bool(self._lists) if checks_revocation is None else checks_revocation
         self._limits = limits or PdfLimits()
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -416,6 +422,7 @@ class PdfJudge:
             "roots": [base64.b64encode(one.der).decode() for one in self._trust.roots],
             "intermediates": [base64.b64encode(one.der).decode() for one in self._trust.intermediates],
             "lists": self._lists,
+            "checks_revocation": self._checks_revocation,
         }
         assert process.stdin is not None, "it was asked for"
         process.stdin.write(json.dumps(setup).encode("ascii") + b"\n")

@@ -39,7 +39,7 @@ def main() -> None:
         intermediates=[read_certificate(base64.b64decode(one)) for one in setup["intermediates"]],
     )
     revocation = None
-    if setup["lists"]:
+    if setup["checks_revocation"]:
         paths = [Path(one) for one in setup["lists"]]
         revocation = RevocationIndex.from_files(*paths, slow=DeferredSlowPath(trust))
     reader = Reader(trust=trust, revocation=revocation)

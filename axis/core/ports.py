@@ -553,6 +553,10 @@ class Valuations(Protocol):
         """It may be taken again at `until`, and counts as taken so often then."""
         ...
 
+    async def free(self) -> None:
+        """Nobody has any of them: for the only process of an axis, when it starts."""
+        ...
+
 
 class Directories(Protocol):
     """The directory as of now. Raises `ServiceUnavailable`."""

@@ -8,16 +8,48 @@ the hub does not wait for it, and a new worker whenever roots or lists have chan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+from axis.core.ports import Blobs, Clock
+from axis.flow.revocation import Shelf
 from signing.certificates import TrustStore
 from signing.pdf import PdfJudge, PdfLimits, PdfReason, PdfReport, RoleKeys, is_worth_judging
 
 _HEAD_BYTES = 2048
+_REMEMBERED = timedelta(hours=25)
+"""Lists that old are asked beside the newest of each issuer: a file is judged as of its receipt."""
+
+
+class KeptLists:
+    """The revocation lists the axis has taken, as files, for the judges' processes."""
+
+    def __init__(self, *, shelf: Shelf, blobs: Blobs, clock: Clock, are_configured: bool) -> None:
+        self._shelf = shelf
+        self._blobs = blobs
+        self._clock = clock
+        self._are_configured = are_configured
+        self._mark: int | None = None
+        self._paths: tuple[Path, ...] = ()
+
+    async def current(self) -> Sequence[Path] | None:
+        """
+        Those of now; None: revocation is not checked in this axis.
+
+        Raises:
+            ServiceUnavailable: nobody can tell.
+        """
+        if not self._are_configured:
+            return None
+        mark = await self._shelf.mark()
+        if mark != self._mark:
+            kept = await self._shelf.wanted(at=self._clock.now(), within=_REMEMBERED)
+            self._paths = tuple(self._blobs.path(one.digest) for one in kept if one.kind == "crl")
+            self._mark = mark
+        return self._paths
 
 
 class AttachmentJudge:
@@ -27,15 +59,16 @@ class AttachmentJudge:
         self,
         *,
         trust: Callable[[], TrustStore | None],
-        lists: Callable[[], Sequence[Path]] = tuple,
+        lists: Callable[[], Awaitable[Sequence[Path] | None]] | None = None,
         limits: PdfLimits | None = None,
     ) -> None:
+        """`lists` gives the revocation lists of now; None, or no `lists`: revocation is not checked here."""
         self._trust = trust
         self._lists = lists
         self._limits = limits or PdfLimits()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._judge: PdfJudge | None = None
-        self._world: tuple[TrustStore, tuple[Path, ...]] | None = None
+        self._world: tuple[TrustStore, tuple[Path, ...] | None] | None = None
         self._is_closed = False
 
     @property
@@ -52,7 +85,8 @@ class AttachmentJudge:
         trust = self._trust()
         if trust is None:
             return None
-        world = (trust, tuple(self._lists()))
+        lists = None if self._lists is None else await self._lists()
+        world = (trust, None if lists is None else tuple(lists))
         work = partial(self._in_thread, file, at=at, keys=keys, world=world)
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
@@ -70,7 +104,7 @@ class AttachmentJudge:
             self._judge.close()
 
     def _in_thread(
-        self, file: Path, *, at: datetime, keys: RoleKeys, world: tuple[TrustStore, tuple[Path, ...]]
+        self, file: Path, *, at: datetime, keys: RoleKeys, world: tuple[TrustStore, tuple[Path, ...] | None]
     ) -> PdfReport:
         with file.open("rb") as content:
             if not is_worth_judging(content.read(_HEAD_BYTES)):
@@ -78,7 +112,11 @@ class AttachmentJudge:
         if self._judge is None or self._world != world:
             if self._judge is not None:
                 self._judge.close()
-            self._judge, self._world = PdfJudge(trust=world[0], lists=world[1], limits=self._limits), world
+            trust, lists = world
+            self._judge = PdfJudge(
+                trust=trust, lists=lists or (), checks_revocation=lists is not None, limits=self._limits
+            )
+            self._world = world
         if self._is_closed:
             self._judge.interrupt()
         return self._judge.judge(file, at=at, keys=keys)

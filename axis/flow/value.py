@@ -115,9 +115,16 @@ class Valuer:
         self._limits = limits
         self._pace = pace or ValuePace()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Value what is due until `stop`; what is being judged then is left to be judged again."""
+    async def run(self, stop: asyncio.Event, *, is_alone: bool = False) -> None:
+        """
+        Value what is due until `stop`; what is being judged then is left to be judged again.
+
+        Where no other process can be at work (`is_alone`), what the one before was judging is free at once.
+        """
         try:
+            if is_alone:
+                with contextlib.suppress(ServiceUnavailable):
+                    await self._valuations.free()
             async with asyncio.TaskGroup() as group:
                 for judge in self._judges:
                     group.create_task(self._serve(judge, stop))

@@ -119,7 +119,8 @@ def _signed(valid: Valid, verdict: Verdict, *, world: World) -> Verified | Refus
         valid=valid,
         message=message,
         tier=Tier(verdict.tier.value),
-        value=LegalValue.CHECKING,
+        # Nothing is attached to a status that could be worth anything.
+        value=LegalValue.CHECKING if isinstance(message, Edoc) else LegalValue.REFERENCE,
         verdict=verdict,
     )
 

@@ -69,3 +69,8 @@ class SQLValuations:
                 .where(table.c.document_key == document)
                 .values(due_at=micros(until), tries=tries)
             )
+
+    async def free(self) -> None:
+        """See the port."""
+        async with self._ledger.transaction() as tx:
+            await tx.connection.execute(update(t.valuation).values(due_at=0))

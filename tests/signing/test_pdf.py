@@ -448,6 +448,14 @@ def test_a_file_beyond_the_bound_is_not_opened(judge: PdfJudge, tmp_path: Path) 
     assert judge.judge(path, at=AT).reason is PdfReason.TOO_LARGE
 
 
+def test_without_lists_nobody_counts_as_not_revoked() -> None:
+    """Where revocation is checked, and nothing has been fetched yet, nobody can tell."""
+    with PdfJudge(trust=trust(), checks_revocation=True) as careful:
+        report = careful.judge(by_organ(), at=AT, keys=organ_keys())
+
+    assert (report.reason, report.is_open) == (Reason.REVOCATION_UNKNOWN, True)
+
+
 @pytest.mark.parametrize(
     ("behind", "reason"),
     [
