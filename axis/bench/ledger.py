@@ -11,6 +11,8 @@ and only into an empty database: the history would stand in a real ledger for ev
 
 from __future__ import annotations
 
+import gc
+import os
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,6 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.schema import CreateIndex, DropIndex
 
 from axis.bench.history import MADE_UP, History
+from axis.bench.machine import busy_ms
 from axis.core.errors import InvalidQuestion
 from axis.core.events import Event, EventKind, read_record
 from axis.core.ids import compose, year_of
@@ -86,6 +89,10 @@ class LedgerBench:
     timings: tuple[Timed, ...]
     append_per_s: float
     """Deliveries accepted each second by one writer, one document a transaction."""
+    server: str
+    """PostgreSQL's version."""
+    busy: float
+    """How busy the machine was while the questions were asked, 1 = all of it: above a half, others worked on it."""
     numbered_per_s: float
     """Events the sequencer numbers each second."""
 
@@ -129,10 +136,13 @@ async def bench_ledger(
         began = perf_counter()
         history, loaded = await _history_in(ledger, url, deliveries=deliveries, progress=progress)
         load_s = perf_counter() - began
+        began, worked = perf_counter(), busy_ms()
         timings = await _Asker(ledger, times=times, progress=progress).ask()
+        busy = (busy_ms() - worked) / 1_000 / (perf_counter() - began) / (os.cpu_count() or 1)
         appended, numbered = await _append(ledger, history, progress=progress)
         async with ledger.reading() as connection:
             size = (await connection.execute(text("SELECT pg_database_size(current_database())"))).scalar()
+            server = str((await connection.execute(text("SHOW server_version"))).scalar())
         return LedgerBench(
             deliveries=loaded.deliveries,
             documents=loaded.documents,
@@ -142,6 +152,8 @@ async def bench_ledger(
             timings=tuple(timings),
             append_per_s=appended,
             numbered_per_s=numbered,
+            server=server,
+            busy=busy,
         )
     finally:
         await engine.dispose()
@@ -189,7 +201,7 @@ class _Loader:
     """Writes a history as the axis would have, only faster: whole batches, indexes last."""
 
     def __init__(self, url: str, history: History, *, deliveries: int, progress: Progress) -> None:
-        self._url = url.replace("postgresql+asyncpg", "postgresql")
+        self._url = url.replace("postgresql+asyncpg", "postgresql").replace("?ssl=", "?sslmode=")
         self._history = history
         self._total = deliveries
         self._progress = progress
@@ -207,6 +219,8 @@ class _Loader:
             await self._write(connection, self._history.beginning(), loaded)
             for events in self._history.batches():
                 await self._write(connection, events, loaded)
+                # Millions of rows stay until the end and none is garbage: looking at them again costs minutes.
+                gc.freeze()
                 self._progress("load", min(self._history.made, self._total), self._total)
             await self._finish(connection)
         finally:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from axis.cli.bench_ledger import bench_ledger
 from axis.settings import LogFormat, LogLevel
 from axis.speech import Format, err, print_json, print_rows, say, tell
 
@@ -32,6 +33,13 @@ def add_to(app: typer.Typer) -> None:
     """Put the commands into the application."""
     bench = typer.Typer(help=say("Đo tốc độ của Trục.", "Measure how fast an axis is."))
     bench.callback(invoke_without_command=True)(road)
+    bench.command(
+        "ledger",
+        help=say(
+            "Đo câu hỏi, thống kê và ghi thêm bên cạnh nhiều năm lịch sử.",
+            "Measure questions, counts and appends beside years of history.",
+        ),
+    )(bench_ledger)
     app.add_typer(bench, name="bench")
 
 
