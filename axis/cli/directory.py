@@ -517,7 +517,11 @@ def secrecy_release(
 
 
 def _person(who: str | None, reason: str) -> Actor:
-    return Actor(person=who or getpass.getuser(), reason=reason or None)
+    from axis.ledger.people import may_change
+
+    name = who or getpass.getuser()
+    may_change(settings().people, name)
+    return Actor(person=name, reason=reason or None)
 
 
 def _act(act: Callable[[Any], Awaitable[_T]]) -> _T:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from axis.core.errors import NotAllowed, SettingsError
-from axis.ledger.scope import Role
+from axis.ledger.scope import RIGHTS, Right, Role
 
 _MOST_BYTES = 1024 * 1024
 _MEMBERS = frozenset({"role", "organ"})
@@ -82,6 +82,21 @@ def _person(name: str, said: Any) -> Person | str:
     if organ is not None and (not isinstance(organ, str) or not organ):
         return "organ is a code"
     return Person(name=name, role=Role(said["role"]), organ=organ)
+
+
+def may_change(path: Path | None, name: str) -> None:
+    """
+    Make sure that this person may change what the axis does; without a file everybody may.
+
+    Raises:
+        NotAllowed: the person is not in the file, has no right to, or sees only one organ's tree.
+        SettingsError: it cannot be read.
+    """
+    if path is None:
+        return
+    person = person_named(read_people(path), name)
+    if Right.CHANGE not in RIGHTS[person.role] or person.organ is not None:
+        raise NotAllowed(f"{name[:80]} is {person.role.value}: no right to change anything of the axis")
 
 
 def person_named(people: Mapping[str, Person], name: str) -> Person:

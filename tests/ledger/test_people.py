@@ -11,7 +11,7 @@ from axis.core.errors import NotAllowed, SettingsError
 from axis.core.model import OrganNumber
 from axis.ledger.count import By, CountFilter
 from axis.ledger.delivery_log import LogFilter
-from axis.ledger.people import Person, person_named, read_people
+from axis.ledger.people import Person, may_change, person_named, read_people
 from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.register import Direction
 from axis.ledger.scope import RIGHTS, Right, Role, Viewer
@@ -79,6 +79,21 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """It was asked for by name."""
     with pytest.raises(SettingsError):
         read_people(tmp_path / "people.toml")
+
+
+def test_who_may_change_the_axis(tmp_path: Path) -> None:
+    """Operators of the whole axis; everybody where there is no file."""
+    path = written(
+        tmp_path,
+        '[people.an]\nrole = "operator"\n[people.ha]\nrole = "auditor"\n'
+        '[people.tinh]\nrole = "operator"\norgan = "000.00.00.H26"\n',
+    )
+
+    may_change(path, "an")
+    may_change(None, "nobody")
+    for name in ("ha", "tinh", "nobody"):
+        with pytest.raises(NotAllowed):
+            may_change(path, name)
 
 
 def test_only_operators_change_anything() -> None:
