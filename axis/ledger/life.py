@@ -23,6 +23,7 @@ from axis.core.model import Kind, from_micros, iso
 from axis.ledger import tables as t
 from axis.ledger.scope import Scope, names_of
 from axis.ledger.search import code_of
+from axis.ledger.store import rows_by_id
 
 _MOST_CANDIDATES = 20
 _JUDGED = frozenset({EventKind.DOCUMENT_VALUED, EventKind.DOCUMENT_VERIFIED})
@@ -163,7 +164,10 @@ async def _document(connection: AsyncConnection, document: _Row, *, scope: Scope
             if theirs & set(event.deliveries)
             or event.kind in {EventKind.DOCUMENT_VALUED, EventKind.DOCUMENT_VERIFIED}
         ]
-    names = await names_of(connection, [document.sender, *(row.sender for row in acting)])
+    told_by = [event.facts["by_organ"] for _, event in events if event.facts.get("branch")]
+    names = await names_of(connection, [document.sender, *(row.sender for row in acting), *told_by])  # type: ignore[list-item]  # numbers of organs
+    branches = _branches(events, names)
+    replaced_by, replaces = await _chain(connection, document.root)
     codes = {row.id: row.code for row in deliveries}
     submission = await _one(connection, t.submission, document.submission_id) if is_senders else None
     return {
@@ -172,14 +176,64 @@ async def _document(connection: AsyncConnection, document: _Row, *, scope: Scope
         "submission": _submission_json(submission) if submission is not None else None,
         "sendings": [_document_json(row, names) for row in sendings if row.id != document.id],
         "acted_on_by": [_document_json(row, names) for row in acting],
+        "replaces": replaces,
+        "replaced_by": replaced_by,
         "duplicates": [
             str(event.submission) for _, event in events if event.kind is EventKind.SUBMISSION_DUPLICATE
         ],
-        "deliveries": [_delivery_json(row) for row in deliveries],
+        "deliveries": [{**_delivery_json(row), "branches": branches.get(row.id, [])} for row in deliveries],
         "states": dict(Counter(row.state for row in deliveries)),
         "events": [_event_json(index, event, codes) for index, event in events],
         "log": await _log_json(connection, [index for index, _ in events]),
     }
+
+
+async def _chain(connection: AsyncConnection, root: str) -> tuple[list[JSON], list[JSON]]:
+    """What stands in the place of the document, and in whose place it stands: each with its DocumentId and for whom."""
+    table = t.replacement
+    found: list[list[JSON]] = []
+    for here, there in ((table.c.target, table.c.document_key), (table.c.document_key, table.c.target)):
+        rows = (
+            await connection.execute(select(there.label("other"), table.c.organs).where(here == root))
+        ).all()
+        others = {
+            row.id: row for row in await rows_by_id(connection, t.document, [one.other for one in rows])
+        }
+        found.append(
+            [
+                {
+                    "document": one.other,
+                    "document_id": others[one.other].document_id,
+                    "code": code_of(others[one.other].number, others[one.other].notation) or None,
+                    "organs": json.loads(one.organs),
+                }
+                for one in sorted(rows, key=lambda each: str(each.other))
+            ]
+        )
+    return found[0], found[1]
+
+
+def _branches(
+    events: Sequence[tuple[int | None, Event]], names: Mapping[int, tuple[str, str]]
+) -> dict[str, list[JSON]]:
+    """What organs below a receiver said of its delivery: the newest status of each."""
+    newest: dict[tuple[str, int], JSON] = {}
+    for _, event in events:
+        facts: Any = event.facts
+        if event.kind is not EventKind.DELIVERY_ANSWERED or not facts.get("branch"):
+            continue
+        code, name = names.get(facts["by_organ"], (None, None))
+        for delivery in event.deliveries:
+            newest[delivery, facts["by_organ"]] = {
+                "organ": code,
+                "name": name,
+                "status": facts["code"],
+                "at": iso(event.at),
+            }
+    found: dict[str, list[JSON]] = {}
+    for (answered, _), branch in newest.items():
+        found.setdefault(answered, []).append(branch)
+    return found
 
 
 async def _deliveries(connection: AsyncConnection, documents: Sequence[str]) -> list[_Row]:
@@ -261,6 +315,7 @@ def _document_json(row: _Row, names: Mapping[int, tuple[str, str]]) -> dict[str,
         "accepted_at": _time(row.accepted_at),
         "root": row.root,
         "target": row.target,
+        "document_state": row.state,
     }
 
 
@@ -293,6 +348,10 @@ def _delivery_json(row: _Row) -> dict[str, JSON]:
         "status": row.status,
         "registered": row.registered,
         "returned": row.returned,
+        "request": row.request,
+        "request_kind": row.request_kind,
+        "requested_by": row.requested_by,
+        "requested_at": _time(row.requested_at),
     }
 
 
@@ -321,6 +380,9 @@ def _event_json(index: int | None, event: Event, codes: Mapping[str, str]) -> di
         "to": [codes[one] for one in event.deliveries if one in codes],
         "reason": facts.get("reason") or next((one["code"] for one in causes), None),
         "status": facts.get("code") if event.kind is EventKind.DELIVERY_ANSWERED else None,
+        "mark": facts.get("mark"),
+        "settles": (facts.get("settles") or {}).get("request"),
+        "said": (facts.get("settles") or {}).get("said") or facts.get("said"),
         "value": facts.get("value") if event.kind in _JUDGED else None,
         "files": facts.get("files") if event.kind is EventKind.DOCUMENT_VALUED else None,
         "tier": facts.get("tier") if event.kind is EventKind.DOCUMENT_VERIFIED else None,

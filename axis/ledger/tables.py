@@ -623,6 +623,7 @@ replay_item = Table(
 is_act = event.c.kind.in_([literal_column(repr(kind)) for kind in LISTED_KINDS])
 is_not_accepted = submission.c.state != literal_column("'accepted'")
 is_not_received = delivery.c.received_at.is_(None)
+is_request_open = delivery.c.request.in_([literal_column("'asked'"), literal_column("'rejected'")])
 is_not_told = and_(
     delivery.c.due_at.is_not(None), delivery.c.told_at.is_(None), delivery.c.not_taken_at.is_(None)
 )

@@ -1,6 +1,6 @@
 """
-What waits for a person: holds, failed deliveries and buried messages, in groups and one by one, and plans to replay
-them. Execution is in `axis.flow.replay`.
+What waits for a person: holds, failed deliveries, buried messages and rejected recalls, in groups and one by one, and
+plans to replay what can be. Execution is in `axis.flow.replay`.
 
 A group is one kind and one reason; the reason says who mends the cause and what to do next.
 """
@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, null, select
+from sqlalchemy import ColumnElement, Row, Select, case, func, literal, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import NotFound
@@ -22,6 +22,8 @@ from axis.core.ids import is_id, year_of
 from axis.core.model import (
     DeliveryState,
     OrganNumber,
+    RequestKind,
+    RequestState,
     StationId,
     StationState,
     SubmissionState,
@@ -42,7 +44,7 @@ _Row = Row[*tuple[Any, ...]]
 
 @unique
 class TroubleKind(StrEnum):
-    """What can be replayed; the words stand in the records of plans."""
+    """What waits for a person; the words stand in the records of plans."""
 
     DELIVERY = "delivery"
     """A failed delivery: offered again, the same delivery."""
@@ -50,13 +52,19 @@ class TroubleKind(StrEnum):
     """A held submission: tried now."""
     BURIED = "buried"
     """A message that died before anyone judged it: admitted at step 1."""
+    RECALL = "recall"
+    """A delivery whose receiver rejected its recall (LR-25): people talk, and status 15 ends it."""
+
+
+REPLAYABLE = frozenset({TroubleKind.DELIVERY, TroubleKind.HELD, TroubleKind.BURIED})
+"""What can be sent round again; the rest is listed for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayFilter:
     """Which troubles are meant; what is not said does not restrict."""
 
-    kinds: frozenset[TroubleKind] = frozenset(TroubleKind)
+    kinds: frozenset[TroubleKind] = REPLAYABLE
     reason: ReasonCode | None = None
     station: StationId | None = None
     """The receiving station of a delivery, the sending one of the others."""
@@ -129,7 +137,7 @@ async def candidates(
     """What a replay of these would move, oldest first, with what would still fail and what was replayed before."""
     found: list[dict[str, JSON]] = []
     for kind in TroubleKind:
-        if kind in asked.kinds and len(found) < limit:
+        if kind in asked.kinds & REPLAYABLE and len(found) < limit:
             source = _SOURCES[kind]
             query = (
                 source.query.where(*source.is_trouble, *source.within(scope), *source.asked(asked))
@@ -252,31 +260,47 @@ def _of_buried(scope: Scope) -> Iterator[ColumnElement[bool]]:
         yield t.buried.c.station_id.in_(theirs)
 
 
+_DELIVERIES = select(
+    t.delivery.c.id,
+    t.delivery.c.reason,
+    t.delivery.c.state_at.label("at"),
+    t.delivery.c.station_id,
+    t.delivery.c.document_key.label("document"),
+    t.delivery.c.code.label("to_code"),
+    t.delivery.c.name.label("to_name"),
+    t.document.c.from_code,
+    t.document.c.number,
+    t.document.c.notation,
+    t.document.c.subject,
+).join_from(
+    t.delivery,
+    t.document,
+    (t.document.c.id == t.delivery.c.document_key) & (t.document.c.year == t.delivery.c.year),
+)
+
 _SOURCES: Mapping[TroubleKind, _Source] = {
     TroubleKind.DELIVERY: _Source(
-        query=select(
-            t.delivery.c.id,
-            t.delivery.c.reason,
-            t.delivery.c.state_at.label("at"),
-            t.delivery.c.station_id,
-            t.delivery.c.document_key.label("document"),
-            t.delivery.c.code.label("to_code"),
-            t.delivery.c.name.label("to_name"),
-            t.document.c.from_code,
-            t.document.c.number,
-            t.document.c.notation,
-            t.document.c.subject,
-        ).join_from(
-            t.delivery,
-            t.document,
-            (t.document.c.id == t.delivery.c.document_key) & (t.document.c.year == t.delivery.c.year),
-        ),
+        query=_DELIVERIES,
         id=t.delivery.c.id,
         at=t.delivery.c.state_at,
         reason=t.delivery.c.reason,
         station=t.delivery.c.station_id,
         document=t.delivery.c.document_key,
         is_trouble=(t.is_not_received, t.delivery.c.state == DeliveryState.FAILED.value),
+        within=_of_deliveries,
+    ),
+    TroubleKind.RECALL: _Source(
+        query=_DELIVERIES,
+        id=t.delivery.c.id,
+        at=t.delivery.c.requested_at,
+        reason=literal(ReasonCode.DELIVER_RECALL_REJECTED.value),
+        station=t.delivery.c.station_id,
+        document=t.delivery.c.document_key,
+        is_trouble=(
+            t.is_request_open,
+            t.delivery.c.request == RequestState.REJECTED.value,
+            t.delivery.c.request_kind == RequestKind.RECALL.value,
+        ),
         within=_of_deliveries,
     ),
     TroubleKind.HELD: _Source(

@@ -35,6 +35,9 @@ from axis.edxml.writer import AttachmentSource, edoc_bytes
 from axis.flow.acknowledge import offer_again
 from axis.ledger import tables as t
 from axis.ledger.check import check
+from axis.ledger.life import life_of
+from axis.ledger.scope import Scope
+from axis.ledger.trouble import groups
 from signing.sign import sign
 from tests.flow.office import LOG, Office
 from tests.flow.town import (
@@ -65,6 +68,7 @@ async def axis(office: Office) -> AsyncIterator[Office]:
     assert result.ok, result.first
 
 
+EVERYTHING = Scope()
 ONE_DATABASE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 """What says nothing about locks."""
 
@@ -122,6 +126,18 @@ async def payload(axis: Office, station: str, answer: Answer) -> str:
     return digest
 
 
+async def troubles(axis: Office) -> list[dict[str, Any]]:
+    """What `axis failed` lists."""
+    async with axis.ledger.reading() as connection:
+        return list(await groups(connection, scope=EVERYTHING))
+
+
+async def life(axis: Office, answer: Answer) -> dict[str, Any]:
+    """What `axis show` says."""
+    async with axis.ledger.reading() as connection:
+        return dict(await life_of(connection, str(answer.document), scope=EVERYTHING))
+
+
 # --- recall -------------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +173,9 @@ async def test_a_recall_from_the_first_delivery_to_the_last_answer(axis: Office)
         (await rows_of(axis, first))[HANOI.code]["request"],
         await state_of(axis, first),
     ) == ("rejected", "recalling")
+    assert [one["group"] for one in await troubles(axis)] == ["recall:deliver.recall_rejected"]
     await axis.admit(answering(StatusCode.AGREED, recall_of(original), minute=1), station="ha-noi")
+    assert await troubles(axis) == []
     assert (
         (await rows_of(axis, first))[HANOI.code]["request"],
         await state_of(axis, first),
@@ -420,6 +438,14 @@ async def test_a_replacement_links_the_chain(axis: Office) -> None:
     links = {row["target"]: row["organs"] for row in await axis.rows(t.replacement)}
     assert links == {first.document: "[]", second.document: f'["{HANOI.code}"]'}
     assert "record.replaces_unknown" in {each.code for each in answer.notices}
+    shown = await life(axis, second)
+    assert [(each["document"], each["organs"]) for each in shown["replaced_by"]] == [
+        (answer.document, [HANOI.code])
+    ]
+    assert {each["document_id"] for each in (await life(axis, answer))["replaces"]} == {
+        one.document_id,
+        two.document_id,
+    }
 
 
 # --- one document, several messages -------------------------------------------------------------------------------
@@ -501,6 +527,8 @@ async def test_who_stands_below_the_receiver_answers_as_its_branch(axis: Office)
     row = (await rows_of(axis, first))[HANOI.code]
     assert (row["status"], row["returned"]) == ("04", False)
     assert [one.facts.get("branch") for one in await axis.events("delivery.answered")] == [True, True]
+    [shown] = (await life(axis, first))["deliveries"]
+    assert [one["status"] for one in shown["branches"]] == ["04", "02"]
 
 
 @ONE_DATABASE
