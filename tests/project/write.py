@@ -25,8 +25,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from axis.core.lifecycle import DELIVERY, SUBMISSION
-from axis.core.model import DeliveryState, Owner, SubmissionState
+from axis.core.lifecycle import DELIVERY, DOCUMENT, REQUEST, SUBMISSION
+from axis.core.model import DeliveryState, DocumentState, Owner, RequestState, SubmissionState
 from axis.core.reasons import REASONS
 from axis.settings import SETTINGS, Group
 from axis.web.wire import HTTP_REASONS
@@ -217,15 +217,17 @@ def _grid(
 
 
 def lifecycle_page() -> str:
-    """Both tables of `axis/core/lifecycle.py`."""
-    from axis.core.lifecycle import DeliveryStep, SubmissionStep
+    """The tables of `axis/core/lifecycle.py`."""
+    from axis.core.lifecycle import DeliveryStep, DocumentStep, RequestStep, SubmissionStep
 
     said = _members_said("axis/core/lifecycle.py", "DeliveryStep")
+    documents = _members_said("axis/core/lifecycle.py", "DocumentStep")
+    requests = _members_said("axis/core/lifecycle.py", "RequestStep")
     pending = "waiting, handed_over and fetched are *pending*: the receiver's system has not taken it yet."
     return "\n".join(
         [
             _HEAD,
-            "# Life of a submission and of a delivery · Vòng đời\n",
+            "# Life of a submission, a document, a delivery and a request · Vòng đời\n",
             (
                 "Drawn from `axis/core/lifecycle.py`; nothing else changes a state. A dot is a step that is not allowed"
                 " there: when a station says something twice or too late it is ignored, and recorded as ignored.\n"
@@ -237,6 +239,22 @@ def lifecycle_page() -> str:
             ),
             _diagram(SUBMISSION, first=[state.value for state in SubmissionState]),
             _grid(SUBMISSION, list(SubmissionState), list(SubmissionStep)),
+            "## Document · văn bản\n",
+            (
+                "Whether a document still stands, as far as its sender, or its successor, has said. From `recalling` on"
+                " its payload answers 410 `deliver.recalled`, and it is neither sent on, updated nor replaced.\n"
+            ),
+            _diagram(DOCUMENT, first=[DocumentState.IN_FORCE.value]),
+            _grid(DOCUMENT, list(DocumentState), list(DocumentStep)),
+            _table(("step", ""), ((f"`{step.value}`", documents[step.value]) for step in DocumentStep)),
+            "## Request to a receiver · yêu cầu thu hồi, lấy lại, cập nhật\n",
+            (
+                "What a recall (type 1), a take-back (status 13) or an update (type 2) wants of one delivery; the"
+                " delivery's own state and the status that is shown stay what they are.\n"
+            ),
+            _diagram(REQUEST, first=[RequestState.NONE.value]),
+            _grid(REQUEST, list(RequestState), list(RequestStep)),
+            _table(("step", ""), ((f"`{step.value}`", requests[step.value]) for step in RequestStep)),
             "## Delivery · lượt chuyển\n",
             f"One document for one organ. {pending} `not_connected` is final: that receiver gets paper.\n",
             _diagram(DELIVERY, first=[DeliveryState.WAITING.value, DeliveryState.NOT_CONNECTED.value]),
