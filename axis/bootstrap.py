@@ -30,7 +30,7 @@ from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
 from axis.core.calendar import Calendar, read_calendar
 from axis.core.directory import VXPSystem
-from axis.core.errors import InvalidQuestion, NotFound, SettingsError
+from axis.core.errors import InvalidAct, InvalidQuestion, NotFound, ServiceUnavailable, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
 from axis.core.model import Actor, Channel, EventId
@@ -71,7 +71,7 @@ from axis.ledger.people import person_named, read_people
 from axis.ledger.queries import Queries
 from axis.ledger.revocations import SQLRevocations
 from axis.ledger.scope import Viewer
-from axis.ledger.seals import SealFile
+from axis.ledger.seals import HistoryBroken, SealFile, begin_epoch
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
 from axis.ledger.store import SQLLedger, as_unavailable, open_engine
@@ -85,7 +85,7 @@ from axis.settings import ClosedOrgans, Settings
 from signing.certificates import TrustStore
 from signing.errors import MaterialError, SigningError
 from signing.keys import read_private
-from signing.note import SigningKey, create_key_file, load_key_file
+from signing.note import Checkpoint, SigningKey, create_key_file, epoch_of, load_key_file
 from signing.pdf import PdfLimits
 from signing.policy import CURRENT_POLICY, Policy
 from signing.receipts import BatchReceiptSigner, TrustedKeys
@@ -501,6 +501,43 @@ class Axis:
             policy=self.policy,
         )
         return await maker.export(await queries.show(document), organ=organ)
+
+    async def new_epoch(self, *, person: str, reason: str) -> tuple[Event, Checkpoint]:
+        """
+        Say in public that the log goes on from an older copy of the database; the record, and the head signed over it.
+
+        Raises:
+            InvalidAct: the log continues everything that was signed, so there is nothing to say; or no reason is given.
+            HistoryBroken: the log is not whole in itself: that is no older copy, and no statement mends it.
+        """
+        if not reason.strip():
+            raise InvalidAct(("a new epoch needs a reason: what happened to the database",))
+        numbers = self.sequencer(holder="new-epoch")
+        try:
+            await numbers.examine()
+        except HistoryBroken as broken:
+            if broken.signed is None:
+                raise
+            lost = broken.signed
+        else:
+            raise InvalidAct(("the log continues every head that was signed; there is nothing to say",))
+        if not await numbers.may_number():
+            raise ServiceUnavailable("sequencer", "another process numbers this log; stop it first")
+        # An epoch is told by what was signed in it, so one that was signed already is not begun again.
+        after = epoch_of(lost.origin, log=self.settings.log_name)
+        while True:
+            event = await begin_epoch(
+                self.ledger, person=person, reason=reason, lost=lost, clock=self.clock, ids=self.ids
+            )
+            while await numbers.turn():
+                pass
+            if int(str(event.facts["epoch"])) > after:
+                break
+        await numbers.examine()
+        signed = await numbers.sign_head()
+        if signed is None:
+            raise ServiceUnavailable("sequencer", "another one signs heads of this log")
+        return event, signed
 
     async def check_ledger(self, *, progress: Progress | None = None) -> CheckResult:
         """Recompute the whole ledger from its records."""

@@ -29,7 +29,7 @@ from axis.ledger.delivery_log import COLUMNS, LogFilter, states_named
 from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.scope import Right
 from axis.ledger.tables import declared
-from axis.ledger.trouble import ReplayFilter, TroubleKind
+from axis.ledger.trouble import REPLAYABLE, ReplayFilter, TroubleKind
 from axis.speech import Format, err, out, print_json, print_rows, say, tell
 from signing.pdf import explain, read_code
 
@@ -76,6 +76,8 @@ def add_to(app: typer.Typer) -> None:
                                      "Recompute everything from the records; names the first wrong place."))(ledger_check)  # fmt: skip
     ledger.command("tables", help=say("Mỗi cột là chứng cứ, suy ra được hay vận hành.",
                                       "Every column: evidence, derived or operational."))(ledger_tables)  # fmt: skip
+    ledger.command("new-epoch", help=say("Công bố nhật ký đi tiếp từ bản sao cũ hơn (sau khi phục hồi); được ghi lại, ký và công khai.",
+                                         "Say in public that the log goes on from an older copy (after a restore); recorded and signed."))(ledger_new_epoch)  # fmt: skip
     app.add_typer(ledger, name="ledger")
 
 
@@ -242,21 +244,32 @@ def show(document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_defaul
         "from_name",
         "tier",
         "value",
+        "document_state",
         "digest",
         "size",
         "submitted_at",
     ):
         if life.get(name) not in {None, ""}:
             tell(f"  {name:<13} {life[name]}")
+    for name, title in (
+        ("replaces", say("Thay thế", "Replaces")),
+        ("replaced_by", say("Bị thay thế bởi", "Replaced by")),
+    ):
+        for one in life.get(name, ()):
+            tell(f"  {title}: {one['code'] or one['document_id']}  {one['document']}")
     if life["deliveries"]:
         print_rows(
-            life["deliveries"],
+            [
+                {**one, "request": one["request"] if one["request"] != "none" else None}
+                for one in life["deliveries"]
+            ],
             form=Format.TABLE,
             columns={
                 "to": say("Nhận", "To"),
                 "to_name": say("Đơn vị", "Organ"),
                 "state": say("Trạng thái", "State"),
                 "status": say("Mã", "Status"),
+                "request": say("Yêu cầu", "Request"),
                 "state_at": say("Lúc", "At"),
                 "reason": say("Lý do", "Reason"),
             },
@@ -316,7 +329,7 @@ def replay_plan(
 ) -> None:  # fmt: skip
     kind, _, code = (group or "").partition(":")
     asked = ReplayFilter(
-        kinds=frozenset({_kind_named(kind)}) if kind else frozenset(TroubleKind),
+        kinds=frozenset({_kind_named(kind)}) if kind else REPLAYABLE,
         reason=_reason_named(code or None),
         station=StationId(station) if station else None,
         document=document,
@@ -486,6 +499,28 @@ def ledger_check(as_json: JSON = False) -> None:
         for one in result.problems:
             tell(f"✗ {say(one.vi, one.en)}", style="red")
     sys.exit(0 if result.ok else 1)
+
+
+def ledger_new_epoch(who: AS = None, reason: _REASON = "", as_json: JSON = False) -> None:
+    async def run() -> tuple[Any, Any]:
+        async with open_axis(settings()) as axis:
+            return await axis.new_epoch(person=who or getpass.getuser(), reason=reason)
+
+    event, signed = asyncio.run(run())
+    if as_json:
+        print_json(
+            {
+                "origin": signed.origin,
+                "size": signed.size,
+                "root": signed.root.hex(),
+                "record": event.record.decode(),
+            }
+        )
+        return
+    tell(f"{signed.origin}  {signed.size}  {signed.root.hex()}")
+    lost: Any = event.facts["lost"]
+    err.print(say(f"Đã công bố: nhật ký đi tiếp từ {event.facts['size']} bản ghi; điểm kiểm tra {lost['size']} bản ghi đã mất. Xem GET /api/v1/epochs.",
+                  f"Said in public: the log goes on from {event.facts['size']} records; a head of {lost['size']} is lost. See GET /api/v1/epochs."))  # fmt: skip
 
 
 def ledger_tables(as_json: JSON = False) -> None:

@@ -669,3 +669,7 @@ class LogView(Protocol):
     async def index_of(self, event: EventId) -> int | None:
         """The leaf index of an event, None before it is numbered."""
         ...
+
+    async def epochs(self) -> Sequence[FeedEntry]:
+        """The records that say that the log went on from an older copy, in order; empty for one that never did."""
+        ...

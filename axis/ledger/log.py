@@ -12,6 +12,8 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvariantBroken, NotFound
+from axis.core.events import EventKind
+from axis.core.exchange import FeedEntry
 from axis.core.ids import is_id
 from axis.core.model import EventId
 from axis.ledger import tables as t
@@ -115,3 +117,15 @@ class SQLLogView:
         async with self._ledger.reading() as connection:
             index: int | None = (await connection.execute(query)).scalar()
         return index
+
+    async def epochs(self) -> Sequence[FeedEntry]:
+        """See the port."""
+        query = (
+            select(t.event.c.record, t.leaf.c.idx)
+            .join(t.leaf, (t.leaf.c.event_id == t.event.c.id) & (t.leaf.c.year == t.event.c.year))
+            .where(t.is_act, t.event.c.kind == EventKind.LOG_EPOCH_BEGUN.value)
+            .order_by(t.leaf.c.idx)
+        )
+        async with self._ledger.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return [FeedEntry(index=row.idx, record=row.record.decode()) for row in rows]

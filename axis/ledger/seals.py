@@ -142,17 +142,19 @@ async def _continues(
 
 
 async def epochs(connection: AsyncConnection) -> Mapping[int, int]:
-    """For each epoch after the first, the number of the record that began it."""
+    """For each epoch after the first, how many records of the one before it are still true."""
     query = (
-        select(t.event.c.record, t.leaf.c.idx)
+        select(t.event.c.record)
         .join(t.leaf, (t.leaf.c.event_id == t.event.c.id) & (t.leaf.c.year == t.event.c.year))
         .where(t.is_act, t.event.c.kind == EventKind.LOG_EPOCH_BEGUN.value)
     )
     found: dict[int, int] = {}
-    for row in await connection.execute(query):
-        number = read_record(row.record).facts["epoch"]
-        assert isinstance(number, int), "the sequencer takes no other"
-        found[number] = row.idx
+    for record in (await connection.execute(query)).scalars():
+        facts = read_record(record).facts
+        number, size = facts["epoch"], facts["size"]
+        # What waited for a number in the older copy is numbered in front of the record, and was in nobody's head.
+        assert isinstance(number, int) and isinstance(size, int), "the sequencer takes no other"  # noqa: PT018
+        found[number] = size
     return found
 
 

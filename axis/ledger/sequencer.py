@@ -211,6 +211,12 @@ class Sequencer:
             is_waiting = (await connection.execute(select(exists().select_from(t.pending_leaf)))).scalar()
             return bool(is_waiting) and self._is_ours((await connection.execute(head)).first())
 
+    async def may_number(self) -> bool:
+        """Whether nobody else has the lease now."""
+        async with self._ledger.reading() as connection:
+            head = select(t.log_head.c.holder, t.log_head.c.lease_until)
+            return self._is_ours((await connection.execute(head)).first())
+
     def _is_ours(self, head: Row[*tuple[Any, ...]] | None) -> bool:
         """Whether nobody else has the lease. Only a hint: the compare-and-swap decides."""
         if head is None or head.holder in {None, self._holder}:

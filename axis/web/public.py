@@ -17,7 +17,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from axis.core.errors import NotFound, ServiceUnavailable
-from axis.core.exchange import dump
+from axis.core.exchange import FeedEntry, dump
 from axis.web import shapes, wire
 from axis.web.edge import Occupancy
 from axis.web.identity import services_of
@@ -74,6 +74,23 @@ async def consistency(request: Request, old: Size, new: Size) -> Response:
 async def proof(request: Request, leaf: Annotated[int, Path(ge=0, le=_MOST_LEAVES)]) -> Response:
     """The inclusion proof of a leaf; 404 until a checkpoint covers it."""
     return Response(content=await services_of(request).log.proof(leaf), media_type=_TEXT)
+
+
+@log_router.get(
+    wire.EPOCHS,
+    summary="Every break of the log that was said in public",
+    responses=shapes.answers(200, shapes.Epochs, "Empty for a log that was never restored from a backup."),
+)
+async def epochs(request: Request) -> Response:
+    """The records of `axis ledger new-epoch`, each with its proof: signed statements of what was lost."""
+    view = services_of(request).log
+    found: list[tuple[FeedEntry, str | None]] = []
+    for entry in await view.epochs():
+        try:
+            found.append((entry, await view.proof(entry.index)))
+        except NotFound:
+            found.append((entry, None))
+    return Response(content=dump(wire.epochs_json(found)), media_type=wire.JSON_TYPE)
 
 
 # --- operation ----------------------------------------------------------------------------------------------------

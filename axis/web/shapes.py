@@ -274,6 +274,23 @@ class Consistency(_Shape):
     hashes: list[Digest]
 
 
+class Epoch(_Shape):
+    """The log went on from an older copy: the record says from where, and what was lost."""
+
+    index: int
+    record: str
+    """Canonical bytes, as text."""
+    proof: str | None
+    """C2SP tlog-proof against the newest checkpoint; none until one covers it."""
+
+
+class Epochs(_Shape):
+    """Every break of the log that its operator said in public."""
+
+    type: Literal["epochs"]
+    epochs: list[Epoch]
+
+
 class Health(_Shape):
     """Whether the process can be sent requests."""
 

@@ -66,6 +66,8 @@ CONSISTENCY: Final = "/consistency"
 """GET `old`, `new`, open to everybody."""
 PROOF: Final = "/proof/{leaf}"
 """GET, open to everybody: C2SP tlog-proof of a leaf."""
+EPOCHS: Final = "/epochs"
+"""GET, open to everybody: every time the log went on from an older copy, said in its own records."""
 OPENAPI: Final = "/openapi.json"
 
 HEALTHZ: Final = "/healthz"
@@ -402,6 +404,14 @@ def read_whoami(value: Mapping[str, Any]) -> Whoami:
 def consistency_json(*, old: int, new: int, hashes: Sequence[str]) -> dict[str, JSON]:
     """Answer to GET of a consistency proof."""
     return {"type": "consistency", "old": old, "new": new, "hashes": list(hashes)}
+
+
+def epochs_json(epochs: Sequence[tuple[FeedEntry, str | None]]) -> dict[str, JSON]:
+    """Answer to GET of the epochs: each with its record and the proof that it stands in the log."""
+    return {
+        "type": "epochs",
+        "epochs": [{"index": entry.index, "record": entry.record, "proof": proof} for entry, proof in epochs],
+    }
 
 
 # --- errors -------------------------------------------------------------------------------------------------------

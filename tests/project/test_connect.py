@@ -105,6 +105,7 @@ def test_every_word_of_the_contract_is_named(word: str) -> None:
             "CHECKPOINT",
             "CONSISTENCY",
             "PROOF",
+            "EPOCHS",
             "OPENAPI",
         )
     ],

@@ -40,6 +40,8 @@ BREAKS = (
     Break(contract="adapters", module="adapters/__init__.py", offence="import axis.flow.pipeline"),
     Break(contract="adapters", module="adapters/__init__.py", offence="import axis.settings"),
     Break(contract="adapters", module="adapters/__init__.py", offence="import axis.broker.topology"),
+    Break(contract="evidence", module="axis/evidence/judge.py", offence="import sqlalchemy"),
+    Break(contract="evidence", module="axis/evidence/judge.py", offence="import axis.settings"),
     Break(contract="wire", module="axis/broker/wire.py", offence="import axis.edxml.dates"),
     Break(contract="wire", module="axis/broker/wire.py", offence="import axis.broker.topology"),
     Break(contract="wire", module="axis/web/wire.py", offence="import axis.broker.wire"),

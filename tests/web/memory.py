@@ -640,6 +640,9 @@ class MemoryAxis:
         )
         return [one.hex() for one in proof]
 
+    async def epochs(self) -> Sequence[FeedEntry]:
+        return []
+
     async def proof(self, index: int) -> str:
         size = max(self._notes, default=0)
         if index >= size:
