@@ -4,15 +4,19 @@ The demonstration as a process, then every other command on what it left behind:
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from axis.core.reasons import ReasonCode
+from axis.demo import run
 from tests.e2e.command import Ended, axis
 from tests.services.rabbitmq import Vhost
 
@@ -138,17 +142,50 @@ def test_a_name_that_fits_nothing_or_nobody(home: Path, demo: dict[str, Any]) ->
 
 @pytest.mark.timeout(300)
 def test_the_same_on_real_servers(vhost: Vhost, empty_database_url: str, tmp_path: Path) -> None:
-    """RabbitMQ and PostgreSQL, stations over AMQP."""
+    """
+    RabbitMQ and PostgreSQL, stations over AMQP; and not one socket to anywhere but the servers it was told of.
+
+    What is counted is every connection, every name asked for, every address listened on, of axis and stations alike.
+    """
+    seen = tmp_path / "sockets"
     ended = axis(
         *("demo", "--json", "--documents", "8", "--stations", "6", "--dir", tmp_path / "D"),
         *("--broker", vhost.url, "--management", vhost.management_url),
         *("--database", empty_database_url.replace("+asyncpg", "")),
+        environ={"PYTHONPATH": str(Path(__file__).parent / "counted"), "SOCKETS_SEEN": str(seen)},
         within_s=280,
     )
 
     assert ended.status == 0, ended.err + ended.out
     assert ended.json["documents_sent"] == 8
     assert ended.json["reconciled"] is True
+    calls = [tuple(json.loads(line)) for line in seen.read_text().splitlines()]
+    servers = [urlsplit(one) for one in (vhost.url, vhost.management_url, empty_database_url)]
+    told = {str(one.hostname) for one in servers} | {"127.0.0.1", "localhost", "::1"}
+    assert {host for _, host, _ in calls} <= told
+    ours = {port for what, _, port in calls if what == "bind"}
+    connected = {port for what, _, port in calls if what == "connect"}
+    assert {str(one.port) for one in servers} <= connected
+    # What it listens on it was given by the system: bound as port 0, and connected to by its own stations.
+    assert ours == {"0"}
+    assert len(connected - {str(one.port) for one in servers}) == 1
+
+
+def test_a_receiver_that_dies_ends_the_demonstration_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits until the end of all patience for what a dead receiver would have taken."""
+
+    async def die(*_: object) -> None:
+        raise RuntimeError("the disk of the agency is full")
+
+    monkeypatch.setattr(run._Play, "_take", die)
+    began = monotonic()
+
+    with pytest.raises(RuntimeError, match="disk of the agency"):
+        run.demonstrate(run.Plan(documents=5, stations=4, folder=tmp_path / "D"), as_json=True)
+
+    assert monotonic() - began < run._PATIENCE_SECONDS / 4
 
 
 def test_every_refusal_kind_that_a_letter_can_meet_is_shown(demo: dict[str, Any]) -> None:
