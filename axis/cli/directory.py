@@ -103,6 +103,7 @@ def organ_import(
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help=say("Mặc định: 95 cơ quan cấp 1, tính đến 04/02/2020.", "Default: the 95 organs of level 1 as of 4 February 2020."))] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ liệt kê, không thay đổi gì.", "Only list, change nothing."))] = False,
     with_assumed: Annotated[bool, typer.Option("--with-assumed", help=say("Nạp cả mã chưa có nguồn.", "Take codes without a source, too."))] = False,
+    other_codes: Annotated[bool, typer.Option("--other-codes", help=say("Nạp cả mã không thuộc dạng nào đã biết, như mã số doanh nghiệp.", "Take codes of no known form, too, such as registration numbers of enterprises."))] = False,
     partial: Annotated[bool, typer.Option("--partial", help=say("Nạp các dòng đúng dù có dòng sai.", "Take the good rows although others are wrong."))] = False,
     who: _AS = None,
     reason: _REASON = "",
@@ -126,6 +127,7 @@ def organ_import(
             dry_run=dry_run,
             partial=partial,
             with_assumed=with_assumed,
+            other_forms=other_codes,
             source=file.name if file is not None else "axis.data",
         )
 

@@ -147,6 +147,36 @@ def test_an_assumed_code_is_shown_as_such() -> None:
     assert (shown["A01"], shown["G22"]) == ("A01?", "G22")
 
 
+@pytest.mark.requirement("LR-11")
+def test_the_list_ends_the_ministry_of_defence_at_level_one() -> None:
+    """Whatever its system is called, G11 takes everything for what stands below it, and nobody else does."""
+    assert [one.code for one in _level_one().organs.values() if one.terminate_here] == ["G11"]
+
+
+@pytest.mark.requirement("LR-03", "LR-34")
+def test_any_kind_of_body_takes_part_by_data_alone() -> None:
+    """Party bodies, the National Assembly, an enterprise under its registration number: rows, no code."""
+    content = (
+        "code,name,kind\n"
+        "G22,Văn phòng Chính phủ,ministry\n"
+        "A53.01,Văn phòng Tỉnh ủy Tây Ninh,party\n"
+        "K01,Văn phòng Quốc hội,national_assembly\n"
+        "0100109106,Tập đoàn Công nghiệp Viễn thông,enterprise\n"
+    ).encode()
+    listed, defects = read_organs(content)
+    unasked = plan_import(listed, directory=a_directory(), at=NOW)
+    directory = loaded(plan_import(listed, directory=a_directory(), at=NOW, other_forms=True), a_directory())
+
+    assert defects == []
+    assert [one.kind for one in unasked.hindrances] == [DefectKind.MALFORMED]
+    kinds = {
+        code: organ.kind
+        for code in ("A53.01", "K01", "0100109106")
+        if (organ := directory.by_code(code, at=NOW)) is not None
+    }
+    assert kinds == {"A53.01": "party", "K01": "national_assembly", "0100109106": "enterprise"}
+
+
 # --- lists in JSON ------------------------------------------------------------------------------------------------
 
 

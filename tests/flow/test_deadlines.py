@@ -289,6 +289,27 @@ async def test_that_paper_follows_is_carried_and_counted(office: Office) -> None
     assert (await _counted(office))["paper"] == 1
 
 
+@pytest.mark.requirement("LR-18")
+async def test_nothing_waits_for_paper(office: Office) -> None:
+    """With a paper copy to come or without, a document goes the same way, at once and to its end."""
+    letters = [a_letter(number, receivers=(HANOI,)) for number in (1, 2)]
+    assert letters[0].bussiness is not None
+    letters[0] = replace(letters[0], bussiness=replace(letters[0].bussiness, paper=True))
+    for one in letters:
+        await office.admit(signed(one))
+    refs = [ref.delivery for one in await office.inbox("ha-noi") for ref in one.deliveries]
+    await office.say("ha-noi", Outcome.DONE, *refs)
+
+    events: dict[str, list[str]] = {}
+    for event in await office.events():
+        if event.document is not None:
+            events.setdefault(event.document, []).append(event.kind.value)
+    assert len(refs) == 2
+    with_paper, without = events.values()
+    assert with_paper == without
+    assert with_paper[-1] == "delivery.acknowledged"
+
+
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_a_keeper_killed_at_any_point_records_it_once(ledger_url: str, tmp_path: Path) -> None:
     """SIGKILL before and after every statement and at the commit; the next turn goes on where nothing was."""

@@ -83,12 +83,22 @@ TITLES = MappingProxyType(
 SHOWN_BY = MappingProxyType(
     {
         "LR-01": ("compose/test_topology.py::test_a_document_goes_through",),
+        "LR-04": (
+            "evidence/test_judge.py::test_a_bundle_holds_in_every_step",
+            "evidence/test_without_us.py::test_the_one_file_verifies_and_refuses",
+        ),
         "LR-05": (
             "flow/test_judge.py::test_a_labelled_station_may_send_unsigned",
             "flow/test_record.py::test_an_unsigned_letter_of_a_labelled_station_says_why",
         ),
         "LR-06": ("signing/test_pdf.py::test_person_and_organ_make_an_original",),
         "LR-07": ("signing/test_pdf.py::test_one_unsigned_annex_takes_the_value_away_and_is_named",),
+        "LR-10": ("directory/test_acts.py::test_an_organ_has_one_station_at_a_time",),
+        "LR-11": ("flow/test_judge.py::test_one_point_takes_everything_below_the_ministry_of_defence",),
+        "LR-12": (
+            "adapters/test_folder.py::test_a_received_document_appears_with_what_is_said_of_it",
+            "e2e/test_files.py::test_sign_verify_spoil",
+        ),
         "LR-15": (
             "flow/test_judge.py::test_urgent_letters_take_the_urgent_lane",
             "outbox/test_outbox.py::test_urgent_first_then_oldest_first",
@@ -135,6 +145,7 @@ SHOWN_BY = MappingProxyType(
         "LR-63": (
             "flow/test_acknowledge.py::test_a_failure_is_offered_again_by_the_schedule_and_then_fails",
         ),
+        "LR-67": ("signing/test_pdf.py::test_one_signature_is_worth_less",),
         "LR-66": ("flow/test_secrecy.py::test_ordinary_words_are_no_mark",),
     }
 )
