@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from axis.core.exchange import Ack, Answer, Ask, Outcome, StationMessage
-from axis.core.model import Actor, DeliveryId, DeliveryState, StationId
+from axis.core.model import Actor, BusinessType, DeliveryId, DeliveryState, StationId
 from axis.core.ports import BuriedMessage
 from axis.core.reasons import ReasonCode
 from axis.demo.letters import status
@@ -70,6 +71,23 @@ async def test_done_twice_counts_once_and_is_on_record(office: Office) -> None:
     assert len(await office.events("delivery.acknowledged")) == 1
     ignored = (await office.events("ack.ignored"))[0].facts["ignored"]
     assert [[one, "done", "acknowledged"] for one in deliveries] == ignored
+
+
+async def test_nothing_is_said_of_what_was_withdrawn(office: Office) -> None:
+    """A recall took it back before anybody had it: whatever the station says of it is noted and changes nothing."""
+    original = a_letter(receivers=(TTTT,))
+    await office.admit(signed(original))
+    recall = a_letter(2, receivers=(TTTT,), kind=BusinessType.RECALL, target=original.document_id)
+    await office.admit(signed(replace(recall, code=original.code)))
+    [withdrawn] = [str(row["id"]) for row in await office.rows(t.delivery) if row["state"] == "withdrawn"]
+
+    for outcome in (Outcome.FETCHED, Outcome.DONE, Outcome.FAIL):
+        await office.say("bo-tttt", outcome, withdrawn)
+
+    facts: list[Any] = [event.facts for event in await office.events("ack.ignored")]
+    assert [[withdrawn, one, "withdrawn"] for one in ("fetched", "done", "fail")] == [
+        entry for one in facts for entry in one["ignored"]
+    ]
 
 
 @pytest.mark.usefixtures("sent")
