@@ -20,11 +20,12 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 from cryptography import x509
 
-from axis.core.errors import ServiceUnavailable
+from axis.core.errors import NotFound, ServiceUnavailable
 from axis.core.events import Event, EventKind
 from axis.core.model import Actor, Digest, DocumentKey, EventId, iso
 from axis.core.ports import Blobs, Clock, Ids
@@ -373,7 +374,9 @@ class RevocationKeeper:
         before = None
         if one.kind == "crl":
             newest = self._revocations.index.newest(parse_list(der).issuer)
-            before = await self._blobs.read(Digest(newest.sha256)) if newest is not None else None
+            with contextlib.suppress(NotFound):
+                # Without the one before it, everything the list names is looked for: slower, and nothing is missed.
+                before = await self._blobs.read(Digest(newest.sha256)) if newest is not None else None
         await self._concerned.turned_bad_by(der, before=before, world=await self._world(), by=event)
 
     # --- where it comes from --------------------------------------------------------------------------------------
@@ -410,20 +413,28 @@ class RevocationKeeper:
             content = await self._fetcher.fetch(
                 fetch.url, most=fetch.max_bytes, body=fetch.body, content_type="application/ocsp-request"
             )
-            await self.take(content, kind=fetch.kind, origin=fetch.url)
+            await self.take(content, kind=fetch.kind, origin=_shown(fetch.url))
             self._refresher.take(fetch, content, now=self._clock.now())
         except MaterialError as problem:
             self._refresher.failed(fetch, now=self._clock.now())
-            log.warning("revocation.no_list", url=fetch.url, problem=str(problem)[:200])
+            log.warning("revocation.no_list", url=_shown(fetch.url), problem=str(problem)[:200])
         except ServiceUnavailable as trouble:
             self._refresher.failed(fetch, now=self._clock.now())
-            log.warning("revocation.silent", url=fetch.url, cause=trouble.cause)
+            log.warning("revocation.silent", url=_shown(fetch.url), cause=trouble.cause)
 
     def _warn(self) -> None:
-        overdue = self._refresher.overdue(now=self._clock.now())
+        overdue = [_shown(one) for one in self._refresher.overdue(now=self._clock.now())]
         if overdue and overdue != self._warned:
             log.error("revocation.overdue", authorities=overdue)
         self._warned = overdue
+
+
+def _shown(address: str) -> str:
+    """An address as a record or a log may say it: without user and password. Names of authorities stay as they are."""
+    if not address.startswith(("http://", "https://")):
+        return address
+    parts = urlsplit(address)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
 
 
 def _describe(der: bytes, *, kind: FetchKind) -> KeptEvidence:

@@ -92,7 +92,7 @@ async def place() -> AsyncIterator[Place]:
 
 @pytest.fixture
 def desk(office: Office, place: Place) -> Desk:
-    return Desk(office, Sources(lists=(place.url,)))
+    return Desk(office, Sources(lists=(place.url.replace("http://", "http://reader:s3cret@"),)))
 
 
 async def test_what_nobody_can_tell_yet_waits_and_travels_by_itself(desk: Desk, place: Place) -> None:
@@ -115,6 +115,10 @@ async def test_what_nobody_can_tell_yet_waits_and_travels_by_itself(desk: Desk, 
     assert len(digests) == 2
     kept = [await office.blobs.read(Digest(one)) for one in digests]
     assert sorted(kept) == sorted(der(one) for one in lists(issued_at=AT - HOUR))
+    taken = await office.events("revocation.taken")
+    assert {one.facts["origin"] for one in taken} == {place.url}, (
+        "an address is recorded without its password"
+    )
     assert {row["digest"] for row in await office.rows(t.revocation)} == set(digests)
     await office.sequencer.turn()
     assert (await check(office.ledger, keys=[LOG.verifier])).ok
