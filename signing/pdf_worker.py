@@ -26,7 +26,7 @@ from signing.pdf_reader import Reader
 from signing.revocation import DeferredSlowPath, RevocationIndex
 
 _MEMORY_EXIT: Final = 97
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 """Nobody waits for a verdict as one waits for a document: on a busy machine judging comes second."""
 
 

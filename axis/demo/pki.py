@@ -171,17 +171,19 @@ class PKI:
         by: Issued | None = None,
         hash_algorithm: hashes.SHA224 | hashes.SHA256 | hashes.SHA384 | hashes.SHA512 | None = None,
         more: Iterable[x509.ExtensionType] = (),
+        user_id: str | None = None,
     ) -> Issued:
         """
         Issue a certificate to `name`, by default a good one for signing.
 
         What would be wrong in a certificate for signing can be asked for: other usages, a CA flag, a foreign key,
-        another issuer, a validity outside its issuer's. `more` are further extensions, not critical.
+        another issuer, a validity outside its issuer's. `more` are further extensions, not critical. A `user_id` such
+        as `CCCD:001080000001` is how authorities in Viet Nam mark a certificate of a person.
         """
         by = by or self.issuing
         own = key or self.shelf.key(f"leaf/{name}")
         builder = _builder(
-            _name(name),
+            _name(name, user_id=user_id),
             by.certificate.subject,
             own,
             not_before=not_before or self.not_before,
@@ -230,14 +232,15 @@ class PKI:
         return builder.sign(by.key, hashes.SHA256())
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
-            # X.520 allows 64 characters; names of organs can be longer.
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64]),
-        ]
-    )
+def _name(common_name: str, *, user_id: str | None = None) -> x509.Name:
+    attributes = [
+        x509.NameAttribute(NameOID.COUNTRY_NAME, "VN"),
+        # X.520 allows 64 characters; names of organs can be longer.
+        x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64]),
+    ]
+    if user_id is not None:
+        attributes.append(x509.NameAttribute(NameOID.USER_ID, user_id))
+    return x509.Name(attributes)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -34,15 +34,17 @@ from adapters.station import Credentials, Station
 from axis import worker
 from axis.bootstrap import Axis, open_accounts, open_axis
 from axis.core.credentials import Credential
+from axis.core.events import EventKind
 from axis.core.exchange import Answer
 from axis.core.model import Actor, Channel, Kind, StationId, SubmissionState
 from axis.core.reasons import ReasonCode
 from axis.core.retry import Backoff
 from axis.data import organs_csv
 from axis.demo.hanoi import HANOI, hanoi_organs
-from axis.demo.letters import Agency, Pen, letter, package, status
+from axis.demo.letters import Agency, Pen, attachment, letter, package, pdf, status, words_of
 from axis.demo.pki import PKI, Issued, KeyShelf
 from axis.demo.spoiling import CLOSED, NOWHERE, bad_messages
+from axis.demo.stamps import stamped
 from axis.edxml.message import Edoc, StatusCode
 from axis.flow.acts import NewStation
 from axis.flow.organ_import import OrganRow, read_organs
@@ -59,6 +61,8 @@ _SENDERS: Final = 8
 _FAILURES: Final = Backoff(first=timedelta(milliseconds=100), longest=timedelta(milliseconds=200), tries=3)
 """A demonstration cannot wait for the eight minutes a failing station is given in earnest."""
 _COMPARED: Final = ("sent", "addressed", "received", "refused", "failed")
+_SEALED: Final = 40
+"""Letters below this number may hold a signed PDF."""
 _PATIENCE_SECONDS: Final = 400.0
 _OPERATOR: Final = Actor(person="demo", reason="minh họa")
 
@@ -88,6 +92,10 @@ class Tally:
     held: int = 0
     replayed: int = 0
     duplicates: int = 0
+    values: dict[str, str] = field(default_factory=dict)
+    """Document -> what its sender was told that it is worth."""
+    values_told: Counter[str] = field(default_factory=Counter)
+    """Document -> how many stations were told."""
     unexpected: list[str] = field(default_factory=list)
 
 
@@ -182,6 +190,10 @@ class _Cast:
     """The first ones send."""
     below_hanoi: tuple[Agency, ...]
     pens: dict[str, Pen]
+    seals: dict[str, Issued]
+    """What the senders seal their PDFs with."""
+    minister: Issued
+    """A person who may sign for any of them."""
     old_pen: Pen
     revoked_pen: Pen
     """Of a certificate that its authority has revoked."""
@@ -209,7 +221,7 @@ async def _cast(plan: Plan, axis: Axis, settings: Settings, progress: _Steps) ->
         await acts.import_organs([*rows, *below, closed], by=_OPERATOR, with_assumed=True, source="demo")
         # The capital sends, too, so that a big platform is seen from both sides.
         senders = [hanoi, *[row for row in chosen if row is not hanoi][: _SENDERS - 1]]
-        pki, issued = await asyncio.to_thread(_issue, [row.name for row in senders], now)
+        pki, issued, minister = await asyncio.to_thread(_issue, [row.name for row in senders], now)
         credentials: dict[str, Credential] = {}
         for row in chosen:
             credentials[row.code] = await acts.add_station(
@@ -235,6 +247,8 @@ async def _cast(plan: Plan, axis: Axis, settings: Settings, progress: _Steps) ->
         agencies=agencies,
         below_hanoi=tuple(_agency(row) for row in below),
         pens=pens,
+        seals={row.code_102 or row.code: issued[row.name] for row in senders},
+        minister=minister,
         old_pen=_pen(expired),
         revoked_pen=_pen(revoked),
         credentials={_agency(row).code: credentials[row.code] for row in chosen},
@@ -242,13 +256,14 @@ async def _cast(plan: Plan, axis: Axis, settings: Settings, progress: _Steps) ->
     )
 
 
-def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued]]:
+def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued], Issued]:
     pki = PKI.build(
         not_before=now - timedelta(days=30),
         not_after=now + timedelta(days=365),
-        shelf=KeyShelf(distinct=len(names) + 2),
+        shelf=KeyShelf(distinct=len(names) + 3),
     )
-    return pki, {name: pki.issue(name) for name in names}
+    issued = {name: pki.issue(name) for name in names}
+    return pki, issued, pki.issue("Nguyễn Văn Kiểm", user_id="CCCD:001080000001")
 
 
 def _lists(pki: PKI, revoked: Issued, now: datetime) -> bytes:
@@ -362,8 +377,9 @@ class _Play:
             for agency in self.cast.agencies:
                 self._stations[agency.code] = await stack.enter_async_context(self._station(agency))
             receivers = [
-                asyncio.ensure_future(self._receive(agency, self._stations[agency.code]))
+                asyncio.ensure_future(work(agency, self._stations[agency.code]))
                 for agency in self.cast.agencies
+                for work in (self._receive, self._listen)
             ]
             scenes = asyncio.ensure_future(self._scenes())
             try:
@@ -389,6 +405,7 @@ class _Play:
         await self._send_bad_ones()
         await self._fail_and_replay()
         await self._until_all_is_taken()
+        await self._until_all_is_valued()
 
     # --- sending --------------------------------------------------------------------------------------------------
 
@@ -444,7 +461,7 @@ class _Play:
                     at=now,
                     priority=3 if number % 10 == 0 else 0,
                 )
-                body = await asyncio.to_thread(package, edoc, pen=self.cast.pens[sender.code], at=now)
+                body = await asyncio.to_thread(self._sealed, edoc, sender, number, now)
                 answer = await self._submit(sender, body, expected=SubmissionState.ACCEPTED)
                 self._accepted(answer)
                 if number == 2:
@@ -455,6 +472,15 @@ class _Play:
         async with asyncio.TaskGroup() as group:
             for number in waiting:
                 group.create_task(send(number))
+
+    def _sealed(self, edoc: Edoc, sender: Agency, number: int, now: datetime) -> bytes:
+        """The package; of the first letters some hold a PDF signed by the minister and sealed, or sealed alone."""
+        pen, seal = self.cast.pens[sender.code], self.cast.seals[sender.code]
+        hands = {2: (self.cast.minister, seal), 3: (seal,)}.get(number % 8, ()) if number < _SEALED else ()
+        if not hands:
+            return package(edoc, pen=pen, at=now)
+        content = stamped(pdf(words_of(edoc)), by=hands)
+        return package(edoc, pen=pen, at=now, files=[attachment(edoc, content=content)])
 
     def _receivers(self, number: int, sender: Agency) -> list[Agency]:
         """Two others, a different pair for every number."""
@@ -516,6 +542,19 @@ class _Play:
             self.tally.unexpected.append(f"{answer.reason} instead of {reason}: {answer.headline_en}")
         if answer.reason is not None:
             self.tally.refused[answer.reason.value] += 1
+
+    async def _listen(self, agency: Agency, station: Station) -> None:
+        """What a station is told of its documents' values, as sender or as receiver."""
+        own = self.cast.credentials[agency.code].station
+        async with station.events() as events:
+            async for told in events:
+                event = told.event
+                if event is None or event.kind is not EventKind.DOCUMENT_VALUED or event.document is None:
+                    continue
+                self.tally.values_told[event.document] += 1
+                if event.stations[0] == own:
+                    self.tally.values[event.document] = str(event.facts["value"])
+                self._moved.set()
 
     # --- receiving ------------------------------------------------------------------------------------------------
 
@@ -593,6 +632,16 @@ class _Play:
                     async with asyncio.timeout(0.5):
                         await self._moved.wait()
 
+    async def _until_all_is_valued(self) -> None:
+        """Wait until every sender has been told what its documents are worth."""
+        self._steps.say(say("Xét chữ ký trong tệp đính kèm", "Signatures inside attachments"))
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while len(self.tally.values) < self.tally.sent:
+                self._moved.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await self._moved.wait()
+
 
 # --- the account --------------------------------------------------------------------------------------------------
 
@@ -624,6 +673,9 @@ async def _reconcile(play: _Play) -> tuple[dict[str, Any], list[dict[str, Any]]]
         problems.append(f"statuses: {tally.statuses_sent} sent, {tally.statuses} received")
     if (tally.held, tally.replayed, tally.duplicates) != (1, 2, 1):
         problems.append(f"held, replayed, duplicates: {tally.held}, {tally.replayed}, {tally.duplicates}")
+    missing = {"original", "copy", "reference"} - set(tally.values.values())
+    if missing or len(tally.values) != tally.sent:
+        problems.append(f"values: {len(tally.values)} of {tally.sent} told, none is {sorted(missing)}")
     checked = await axis.check_ledger()
     problems += [one.en for one in checked.problems[:5]]
     result = {
@@ -635,6 +687,7 @@ async def _reconcile(play: _Play) -> tuple[dict[str, Any], list[dict[str, Any]]]
         "held": tally.held,
         "replayed": tally.replayed,
         "duplicates": tally.duplicates,
+        "values": dict(sorted(Counter(tally.values.values()).items())),
         "receipt_verified": _is_receipt_good(play),
         "reconciled": not problems,
         "problems": problems,
@@ -691,6 +744,12 @@ def _show(result: dict[str, Any], rows: list[dict[str, Any]]) -> None:
         (say("Gửi trùng, không chuyển hai lần", "Duplicates, delivered once"), "duplicates"),
     ):
         tell(f"{label:<36} {result[name]:>7}")
+    for label, value in (
+        (say("Giá trị như bản gốc", "Worth an original"), "original"),
+        (say("Giá trị bản sao", "Worth a copy"), "copy"),
+        (say("Để tham khảo", "For reference"), "reference"),
+    ):
+        tell(f"{label:<36} {result['values'].get(value, 0):>7}")
     yes, no = say("[green]đúng[/]", "[green]yes[/]"), say("[red]SAI[/]", "[red]NO[/]")
     out.print(
         f"{say('Giấy xác nhận kiểm tra ngoại tuyến', 'Receipt verified offline'):<36} {yes if result['receipt_verified'] else no:>7}"

@@ -68,7 +68,7 @@ class ValuePace:
     lease: timedelta = timedelta(seconds=30)
     renew_seconds: float = 10.0
     sweep_seconds: float = 1.0
-    ours_again: timedelta = timedelta(seconds=10)
+    ours_again: timedelta = timedelta(seconds=3)
     """After a fault of the judging."""
     most_crashes: int = 3
     most_excesses: int = 2
