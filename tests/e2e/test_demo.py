@@ -53,6 +53,8 @@ def test_it_reconciles(demo: dict[str, Any]) -> None:
     assert (demo["held"], demo["replayed"], demo["duplicates"]) == (1, 2, 1)
     assert demo["receipt_verified"] is True
     assert demo["reconciled"] is True
+    assert set(demo["values"]) == {"original", "copy", "reference"}
+    assert sum(demo["values"].values()) == _DOCUMENTS
     assert len(demo["refused"]) > 20
 
 
@@ -158,6 +160,7 @@ def test_the_same_on_real_servers(vhost: Vhost, empty_database_url: str, tmp_pat
 
     assert ended.status == 0, ended.err + ended.out
     assert ended.json["documents_sent"] == 8
+    assert set(ended.json["values"]) == {"original", "copy", "reference"}
     assert ended.json["reconciled"] is True
     calls = [tuple(json.loads(line)) for line in seen.read_text().splitlines()]
     servers = [urlsplit(one) for one in (vhost.url, vhost.management_url, empty_database_url)]

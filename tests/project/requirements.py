@@ -91,8 +91,15 @@ SHOWN_BY = MappingProxyType(
             "flow/test_judge.py::test_a_labelled_station_may_send_unsigned",
             "flow/test_record.py::test_an_unsigned_letter_of_a_labelled_station_says_why",
         ),
-        "LR-06": ("signing/test_pdf.py::test_person_and_organ_make_an_original",),
-        "LR-07": ("signing/test_pdf.py::test_one_unsigned_annex_takes_the_value_away_and_is_named",),
+        "LR-06": (
+            "signing/test_pdf.py::test_person_and_organ_make_an_original",
+            "flow/test_value.py::test_the_value_follows_from_every_file",
+            "e2e/test_value.py::test_killed_while_judging_everything_is_valued_once",
+        ),
+        "LR-07": (
+            "signing/test_pdf.py::test_one_unsigned_annex_takes_the_value_away_and_is_named",
+            "flow/test_value.py::test_the_value_follows_from_every_file",
+        ),
         "LR-10": ("directory/test_acts.py::test_an_organ_has_one_station_at_a_time",),
         "LR-11": ("flow/test_judge.py::test_one_point_takes_everything_below_the_ministry_of_defence",),
         "LR-12": (
@@ -147,6 +154,7 @@ SHOWN_BY = MappingProxyType(
         ),
         "LR-67": ("signing/test_pdf.py::test_one_signature_is_worth_less",),
         "LR-66": ("flow/test_secrecy.py::test_ordinary_words_are_no_mark",),
+        "LR-67": ("flow/test_value.py::test_the_value_follows_from_every_file",),
     }
 )
 """Tests that show a requirement and were not written for it, below `tests/`. Others bear the marker themselves."""
