@@ -204,6 +204,36 @@ async def test_what_was_withdrawn_owes_nothing(sent: Office) -> None:
     assert await _keeper(sent).turn() == 0
 
 
+@pytest.mark.requirement("LR-22", "LR-25")
+async def test_an_unanswered_recall_is_listed_for_both_sides(office: Office) -> None:
+    """From the end of the next working day until it is answered; Friday's is due on Monday."""
+    office.clock.jump(timedelta(days=4))  # Friday 6 March, 9:00
+    original = a_letter(receivers=(HANOI, TTTT))
+    await office.admit(signed(original))
+    for station in ("ha-noi", "bo-tttt"):
+        await office.say(
+            station,
+            Outcome.DONE,
+            *(ref.delivery for one in await office.inbox(station) for ref in one.deliveries),
+        )
+    recall = a_letter(2, receivers=(HANOI, TTTT), kind=BusinessType.RECALL, target=original.document_id)
+    await office.admit(signed(recall))
+    office.clock.jump(timedelta(days=3))  # Monday
+    on_monday = await _due(office, Due.REQUEST)
+    office.clock.jump(timedelta(days=1))
+    answer = status(StatusCode.AGREED, sender=HANOI, answered=original, at=AT)
+    before = await _due(office, Due.REQUEST)
+
+    assert (await office.admit(answer, station="ha-noi")).state.value == "accepted"
+
+    assert on_monday == []
+    assert [(row["to"], row["request"]) for row in before] == [(HANOI.code, "recall"), (TTTT.code, "recall")]
+    assert {row["due"] for row in before} == {"2026-03-10T00:00:00.000000+07:00"}
+    assert [row["to"] for row in await _due(office, Due.REQUEST)] == [TTTT.code]
+    # Organ 6 is the receiver that has not answered, 1 the sender; 2 owes nothing.
+    assert [len(await _due(office, Due.REQUEST, tree=tree)) for tree in (6, 1, 2)] == [1, 1, 0]
+
+
 @pytest.mark.requirement("LR-68")
 async def test_a_reply_is_overdue_after_its_due_date(sent: Office) -> None:
     """DueDate travels with the document; finished (06) or returned (02) is an answer."""

@@ -555,6 +555,34 @@ class Story:
         await self.tell(event)
         return event
 
+    async def not_taken(self, sent: Sent, organ: int) -> Event:
+        """Its deadline passed in silence."""
+        at = self.clock.now()
+        consignment = sent.consignment_of[organ]
+        event = Event(
+            id=EventId(self.ids.new(at)),
+            kind=EventKind.DELIVERY_NOT_TAKEN,
+            at=at,
+            by=Actor(axis="deadlines"),
+            document=sent.document,
+            deliveries=(sent.deliveries[organ],),
+            stations=(sent.station, self.station_of(organ)),
+            facts={
+                "kind": "edoc",
+                "sender": sent.facts["sender"],
+                "business_type": sent.facts["business_type"],
+                "urgency": sent.facts["urgency"],
+                "consignment": consignment,
+                "station": self.station_of(organ),
+                "due": iso(at),
+                "lines": [[sent.deliveries[organ], organ, "not_fetched"]],
+            },
+            previous=sent.heads[consignment],
+        )
+        sent.heads[consignment] = event.hash.hex()
+        await self.tell(event)
+        return event
+
     async def valued(self, sent: Sent, value: str = "original") -> Event:
         """The legal value, judged."""
         at = self.clock.now()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Boolean, Column, LargeBinary, String, Table, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axis.core.events import Event, EventKind, leaf_hash
+from axis.core.events import JSON, Event, EventKind, leaf_hash
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import Actor, EventId
 from axis.ledger import tables as t
@@ -33,7 +33,9 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.delegation("station-1", 1)
     await story.ending(await story.certificate(1))
     await story.released(digest_of("secret"))
-    sent = await story.accepted(to=(2, 3, 4), not_connected={4})
+    owed: dict[str, JSON] = {"late": True, "paper": True, "due_date": "2026-12-01"}
+    owed["receipt"] = {"due": "2026-11-23T00:00:00.000000+07:00", "next_day": False}
+    sent = await story.accepted(to=(2, 3, 4), not_connected={4}, more=owed)
     await sequencer.turn()
     await sequencer.sign_head()
     await story.taken(sent, organs=[2])
@@ -43,6 +45,7 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.verified(sent)
     await story.revocations()
     await story.timestamped(3)
+    await story.not_taken(sent, 3)
     await story.stepped(sent, DeliveryStep.FAIL, organs=[3])
     held = await story.held(claim="held")
     await story.refused()
