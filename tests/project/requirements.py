@@ -152,9 +152,11 @@ SHOWN_BY = MappingProxyType(
         "LR-63": (
             "flow/test_acknowledge.py::test_a_failure_is_offered_again_by_the_schedule_and_then_fails",
         ),
-        "LR-67": ("signing/test_pdf.py::test_one_signature_is_worth_less",),
+        "LR-67": (
+            "signing/test_pdf.py::test_one_signature_is_worth_less",
+            "flow/test_value.py::test_the_value_follows_from_every_file",
+        ),
         "LR-66": ("flow/test_secrecy.py::test_ordinary_words_are_no_mark",),
-        "LR-67": ("flow/test_value.py::test_the_value_follows_from_every_file",),
     }
 )
 """Tests that show a requirement and were not written for it, below `tests/`. Others bear the marker themselves."""
