@@ -41,7 +41,7 @@ _PIECE = 1_000
 _REPLAYED = tuple(
     table
     for table in t.metadata.sorted_tables
-    if table.name not in {*t.APPEND_ONLY, "node", "log_head", "feed", "tally", "report"}
+    if table.name not in {*t.APPEND_ONLY, "node", "log_head", "feed", "tally", "day_total", "report"}
     and any(column.info["class"] == "derived" for column in table.columns)
 )
 """Tables that follow from the events alone."""
@@ -472,6 +472,10 @@ class _Check:
         async for row in self._stream(select(t.tally)):
             self._stored_counts[tuple(getattr(row, name) for name in names)] = row.n
         await self._compare(t.tally, {cell: {"n": n} for cell, n in self._counts.items()})
+        totals: Counter[Key] = Counter()
+        for (day, _, _, business_type, urgency, metric), n in self._counts.items():
+            totals[day, business_type, urgency, metric] += n
+        await self._compare(t.day_total, {key: {"n": n} for key, n in totals.items()})
 
     # --- 4 derived ------------------------------------------------------------------------------------------------
 

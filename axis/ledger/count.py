@@ -22,7 +22,7 @@ from datetime import date
 from enum import StrEnum, unique
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidQuestion
@@ -102,6 +102,8 @@ def _is_day(text: str) -> bool:
 
 
 _PERIODS = frozenset({By.DAY, By.MONTH, By.QUARTER, By.YEAR})
+_WHOLE = _PERIODS | {By.TYPE, By.URGENCY}
+"""Rows of these name no organ."""
 
 Name: TypeAlias = tuple[str | int, ...]
 """What a row is of: an organ's number, a period, a type, or sender and receiver (0: none)."""
@@ -257,11 +259,13 @@ def _sums(
     asked: CountFilter, *, by: By, scope: Scope, at_the_sender: bool, before: bool = False
 ) -> tuple[Select[Any], Callable[[Any], Name]]:
     """The statement that adds up one side's columns, and how a row of it names its row of the counts."""
-    table = t.tally
+    # Over all organs there are few rows a day; nobody's tree can be told apart in them.
+    is_whole = not scope.trees and by in _WHOLE
+    table = t.day_total if is_whole else t.tally
     metrics = [one.value for one in Metric if (one in _AT_THE_SENDER) == at_the_sender]
     if before:
         metrics = [one.value for one in _PENDING]
-    organ = table.c.sender if at_the_sender else table.c.receiver
+    organ: Any = None if is_whole else table.c.sender if at_the_sender else table.c.receiver
     group: list[Any]
     name_of: Callable[[Any], Name]
     match by:
@@ -278,10 +282,11 @@ def _sums(
         case _:
             month = func.substr(table.c.day, literal_column("1"), literal_column("7"))
             group, name_of = [month], lambda row: (_period(by, row[0]),)
-    conditions = list(_conditions(asked, before=before))
-    conditions.append(
-        scope.covers_either(table.c.sender, table.c.receiver) if by in _PAIRS else scope.covers(organ)
-    )
+    conditions = list(_conditions(asked, table, before=before))
+    if by in _PAIRS:
+        conditions.append(scope.covers_either(table.c.sender, table.c.receiver))
+    elif not is_whole:
+        conditions.append(scope.covers(organ))
     query = (
         select(*group, table.c.metric, func.sum(table.c.n).label("n"))
         .where(table.c.metric.in_(metrics), *conditions)
@@ -290,8 +295,7 @@ def _sums(
     return query, name_of
 
 
-def _conditions(asked: CountFilter, *, before: bool) -> Iterator[ColumnElement[bool]]:
-    table = t.tally
+def _conditions(asked: CountFilter, table: Table, *, before: bool) -> Iterator[ColumnElement[bool]]:
     if before:
         yield table.c.day < asked.since
     else:

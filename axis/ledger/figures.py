@@ -74,7 +74,7 @@ async def _backlog(connection: AsyncConnection) -> list[Figure]:
 
 
 async def _today(connection: AsyncConnection, *, day: str) -> list[Figure]:
-    table = t.tally.c
+    table = t.day_total.c
     query = (
         select(table.metric, func.sum(table.n).label("n"))
         .where(table.day == day)

@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 import structlog
-from sqlalchemy import Row, delete, exists, func, insert, select, text, update
+from sqlalchemy import Row, Table, delete, exists, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -48,6 +48,12 @@ _BACK_OFF_S = 1.0
 
 Cell: TypeAlias = tuple[str, int, int, int, int, str]
 """Key of a row of `tally`."""
+
+
+def day_total_of(cell: Cell) -> tuple[str | int, ...]:
+    """Key of the row of `day_total` that a cell adds to: the same without its organs."""
+    day, _, _, business_type, urgency, metric = cell
+    return day, business_type, urgency, metric
 
 
 _LIMITS = text(
@@ -323,14 +329,22 @@ class Sequencer:
         if growth.feed:
             await connection.execute(insert(t.feed), growth.feed)
         if growth.counts:
+            await self._count(connection, growth.counts)
+
+    async def _count(self, connection: AsyncConnection, counts: Counter[Cell]) -> None:
+        totals: Counter[tuple[str | int, ...]] = Counter()
+        for cell, n in counts.items():
+            totals[day_total_of(cell)] += n
+        found: tuple[tuple[Table, Counter[Any]], ...] = ((t.tally, counts), (t.day_total, totals))
+        for table, cells in found:
             build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            statement = build(t.tally)
-            keys = [column.name for column in t.tally.primary_key.columns]
+            statement = build(table)
+            keys = [column.name for column in table.primary_key.columns]
             await connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=keys, set_={"n": t.tally.c.n + statement.excluded.n}
+                    index_elements=keys, set_={"n": table.c.n + statement.excluded.n}
                 ),
-                [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in sorted(growth.counts.items())],
+                [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in sorted(cells.items())],
             )
 
     async def _take_out(self, connection: AsyncConnection, numbers: Sequence[int]) -> None:

@@ -178,8 +178,21 @@ tally = Table(
     _derived("urgency", Integer(), primary_key=True, autoincrement=False),
     _derived("metric", String(16), primary_key=True),
     _derived("n", BigInteger()),
+    Index("tally_sender", "sender", "day"),
+    Index("tally_receiver", "receiver", "day"),
 )
 """Counts, folded from events in the transaction that numbers them; organ 0 = none."""
+
+day_total = Table(
+    "day_total",
+    metadata,
+    _derived("day", String(10), primary_key=True),
+    _derived("business_type", Integer(), primary_key=True, autoincrement=False),
+    _derived("urgency", Integer(), primary_key=True, autoincrement=False),
+    _derived("metric", String(16), primary_key=True),
+    _derived("n", BigInteger()),
+)
+"""The same over all organs: a year of the whole axis is some thousand rows, where `tally` has a million."""
 
 submission = Table(
     "submission",

@@ -521,6 +521,17 @@ def _tables() -> None:
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("day", "sender", "receiver", "business_type", "urgency", "metric"),
     )
+    op.create_index("tally_receiver", "tally", ["receiver", "day"], unique=False)
+    op.create_index("tally_sender", "tally", ["sender", "day"], unique=False)
+    op.create_table(
+        "day_total",
+        sa.Column("day", sa.String(length=10), nullable=False),
+        sa.Column("business_type", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("urgency", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("metric", sa.String(length=16), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "business_type", "urgency", "metric"),
+    )
     op.create_table(
         "valuation",
         sa.Column("document_key", sa.String(length=26), nullable=False),
