@@ -40,11 +40,16 @@ KINDS: Final = MappingProxyType(
         EventKind.DELIVERY_FAILED: Words(
             "Không chuyển được", "Could not be handed over (D.2 ContentConsignmentFailure)"
         ),
+        EventKind.DELIVERY_ADDED: Words("Thêm lượt chuyển", "Delivered to one more receiver it concerns"),
+        EventKind.DELIVERY_ASKED_BACK: Words(
+            "Yêu cầu bên nhận trả lại", "Asked back from the receiver's system"
+        ),
         EventKind.DELIVERY_WITHDRAWN: Words("Đã rút trước khi nhận", "Withdrawn before it was taken"),
         EventKind.DELIVERY_REPLAYED: Words("Chuyển lại", "Replayed by an operator"),
         EventKind.DELIVERY_ANSWERED: Words("Bên nhận trả trạng thái", "Status of the receiver"),
         EventKind.DELIVERY_NOT_TAKEN: Words("Quá hạn chưa nhận", "Not taken by its deadline"),
         EventKind.DOCUMENT_VALUED: Words("Kết luận giá trị pháp lý", "Legal value judged"),
+        EventKind.DOCUMENT_RECALL_CLOSED: Words("Việc thu hồi đã xong", "Recall closed: every holder agreed"),
         EventKind.ACK_IGNORED: Words(
             "Xác nhận không làm thay đổi gì", "An acknowledgement that changed nothing"
         ),
@@ -71,6 +76,7 @@ STATE_AFTER: Final = MappingProxyType(
         EventKind.DELIVERY_FETCHED: DeliveryState.FETCHED,
         EventKind.DELIVERY_ACKNOWLEDGED: DeliveryState.ACKNOWLEDGED,
         EventKind.DELIVERY_FAILED: DeliveryState.FAILED,
+        EventKind.DELIVERY_ASKED_BACK: DeliveryState.WAITING,
         EventKind.DELIVERY_WITHDRAWN: DeliveryState.WITHDRAWN,
         EventKind.DELIVERY_REPLAYED: DeliveryState.WAITING,
     }
