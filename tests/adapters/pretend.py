@@ -184,6 +184,7 @@ class PretendAxis:
         """Signs receipts with this key instead."""
         self._parcels: dict[ConsignmentId, _Parcel] = {}
         self._sent: dict[DocumentKey, _Sent] = {}
+        self._read: dict[Digest, Edoc] = {}
         self._answers: dict[SubmissionId, tuple[StationId, Answer, Event]] = {}
         self._earlier: dict[tuple[StationId, str, Digest], SubmissionId] = {}
         self._uploaded: set[tuple[StationId, Digest]] = set()
@@ -403,6 +404,7 @@ class PretendAxis:
                 cause = ReasonCode.PARSE_NOT_XML
             else:
                 if isinstance(found, Edoc):
+                    self._read[digest] = found
                     document_id, codes = found.document_id, tuple(one.organ_id for one in found.receivers)
         if cause is not None:
             state = SubmissionState.REFUSED
@@ -492,13 +494,26 @@ class PretendAxis:
         self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
     ) -> Sequence[Submitted]:
         found = [
-            submitted(answer)
+            self._named(submitted(answer))
             for whose, answer, _ in reversed(self._answers.values())
             if whose == station.id
             and answer.state is not SubmissionState.DUPLICATE
             and wanted.named in {None, answer.submission, answer.document}
         ]
         return found[offset : offset + limit]
+
+    def _named(self, line: Submitted) -> Submitted:
+        """The same with what the document says of itself."""
+        found = self._read.get(line.digest)
+        if found is None:
+            return line
+        return replace(
+            line,
+            sender=found.sender.organ_id,
+            document_id=found.document_id,
+            code=found.code.written,
+            subject=found.subject,
+        )
 
     # --- taking ---------------------------------------------------------------------------------------------------
 
