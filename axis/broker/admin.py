@@ -27,7 +27,7 @@ import structlog
 from axis.broker import wire
 from axis.broker.connection import SERVICE
 from axis.broker.management import MOVER, Management, ManagementRefused, part
-from axis.broker.topology import TopologyDiffers, station_topology
+from axis.broker.topology import TopologyDiffers, hub_topology, station_topology
 from axis.core.errors import InvalidAct, ServiceUnavailable
 from axis.core.events import JSON
 from axis.core.model import StationId
@@ -194,6 +194,17 @@ class StationUsers:
 
     async def _declare_queues(self, station: StationId, secret: str) -> None:
         topology = station_topology(wire.station_queues(station=station, secret=secret))
+        bound = {binding.exchange for binding in topology.bindings}
+        # No hub has started on this broker yet: the queues cannot be bound to what is not there.
+        for exchange in (one for one in hub_topology().exchanges if one.name in bound):
+            try:
+                await self._management.call(
+                    "PUT",
+                    f"exchanges/{{vhost}}/{part(exchange.name)}",
+                    {"type": exchange.kind, "durable": True, "arguments": dict(exchange.arguments)},
+                )
+            except ManagementRefused as refused:
+                raise TopologyDiffers(exchange.name, refused.reason) from refused
         for queue in topology.queues:
             try:
                 await self._management.call(

@@ -321,6 +321,25 @@ async def test_no_broker_is_service_unavailable_and_no_password_is_said() -> Non
     assert PASSWORD not in said
 
 
+async def test_a_station_can_be_added_before_any_hub_has_started(broker: Broker) -> None:
+    """On a broker that has nothing yet; the hub that comes later finds what it would have declared itself."""
+    vhost = broker.make_vhost()
+    station = StationId(f"s-{secrets.token_hex(6)}")
+    try:
+        async with Management(vhost.management_url, vhost=vhost.name) as management:
+            await StationUsers(management).add(
+                station, secret=a_station(station).secret, password="of its own " + "x" * 30
+            )
+        async with BrokerPublisher(BrokerAddress(urls=(vhost.url,)), clock=Clock()) as publisher:
+            await publisher.declare_hub()
+
+            published = await publisher.publish([outgoing(a_station(station), 1)])
+    finally:
+        vhost.remove()
+
+    assert published == [Published.CONFIRMED]
+
+
 async def test_the_wrong_administrator_is_refused_and_no_password_is_said(vhost: Vhost) -> None:
     scheme, _, rest = vhost.management_url.partition("://")
     url = f"{scheme}://nobody:hunter2@{rest.rpartition('@')[2]}"
