@@ -31,6 +31,10 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.organs({1: None, 2: 1, 3: 1})
     await story.station("station-1")
     await story.delegation("station-1", 1)
+    system: dict[str, JSON] = {"id": "00.01.W00", "station": "station-1", "view": "as_sent", "is_open": True}
+    await story.act(
+        EventKind.VXP_CHANGED, {"before": None, "after": system, "directory_version": story.next_directory()}
+    )
     await story.ending(await story.certificate(1))
     await story.released(digest_of("secret"))
     owed: dict[str, JSON] = {"late": True, "paper": True, "due_date": "2026-12-01"}
@@ -51,6 +55,8 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.refused()
     await story.refused(sender=None)
     await story.duplicate(sent)
+    replaced: list[JSON] = [{"document": sent.document, "organs": []}]
+    await story.accepted(more={"replaces": replaced})
     buried = await story.buried()
     await story.tell(story.acceptance(more={"unburies": str(buried.submission)}, target=sent).acceptance)
     plan = await story.planned([("delivery", sent.deliveries[3]), ("held", str(held.submission))])

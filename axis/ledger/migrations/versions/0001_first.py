@@ -314,7 +314,7 @@ def _tables() -> None:
         "id",
         where="kind IN ('certificate.changed', 'delegation.changed', 'keys.changed', 'ledger.queried', "
         "'legal_hold.changed', 'log.epoch_begun', 'organs.changed', 'payload.purged', 'policy.changed', "
-        "'replay.changed', 'secrecy.released', 'station.changed', 'trust.changed')",
+        "'replay.changed', 'secrecy.released', 'station.changed', 'trust.changed', 'vxp.changed')",
     )
     op.create_index("event_submission", "event", ["submission_id"], unique=False)
     op.create_table(
