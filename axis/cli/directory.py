@@ -487,11 +487,23 @@ def _certificate_row(organ: Organ, one: Any) -> dict[str, Any]:
 
 
 def cert_revoke(
-    fingerprint: Annotated[str, typer.Argument(metavar="SHA256", show_default=False)],
+    fingerprint: Annotated[str, typer.Argument(metavar="SERIAL|SHA256", show_default=False)],
     who: _AS = None,
     reason: _REASON = "",
 ) -> None:
-    found = _act(lambda acts: acts.revoke_certificate(Digest(fingerprint.lower()), by=_person(who, reason)))
+    wanted = fingerprint.lower().replace(":", "")
+    # The list shows serial numbers, which people have at hand; digests are sought by their beginning.
+    fitting = {
+        one.fingerprint
+        for bound in _directory().certificates.values()
+        for one in bound
+        if wanted == one.serial.lower() or (len(wanted) >= 8 and one.fingerprint.startswith(wanted))
+    }
+    if len(fitting) > 1:
+        complain(say(f"{fingerprint} khớp với nhiều chứng thư:", f"{fingerprint} fits several certificates:"), then=", ".join(sorted(fitting)))  # fmt: skip
+        sys.exit(2)
+    digest = next(iter(fitting), Digest(wanted))
+    found = _act(lambda acts: acts.revoke_certificate(digest, by=_person(who, reason)))
     err.print(say(f"Đã bỏ gắn khỏi {len(found)} đơn vị.", f"Unbound from {len(found)} organs."))
 
 
