@@ -69,6 +69,7 @@ from axis.ledger.migrate import current, upgrade
 from axis.ledger.outbox import SQLOutbox
 from axis.ledger.people import person_named, read_people
 from axis.ledger.queries import Queries
+from axis.ledger.retention import Keeper, Retention
 from axis.ledger.revocations import SQLRevocations
 from axis.ledger.scope import Viewer
 from axis.ledger.seals import HistoryBroken, SealFile, begin_epoch
@@ -501,6 +502,20 @@ class Axis:
             policy=self.policy,
         )
         return await maker.export(await queries.show(document), organ=organ)
+
+    def keeper(self) -> Keeper:
+        """Lets payloads go when their time has come."""
+        return Keeper(
+            self.ledger,
+            blobs=self.blobs,
+            policy=Retention(
+                delivered=timedelta(days=self.settings.payload_days),
+                refused=timedelta(days=self.settings.refused_days),
+                refused_octets=self.settings.refused_bytes,
+            ),
+            clock=self.clock,
+            ids=self.ids,
+        )
 
     async def new_epoch(self, *, person: str, reason: str) -> tuple[Event, Checkpoint]:
         """

@@ -291,6 +291,15 @@ class Settings:
     quota_bytes: int = _setting(_G.LIMITS, whole(0, 1024 * 1024 * _MIB), str(8 * 1024 * _MIB),
         "Số byte nhiều nhất một điểm kết nối được nộp trong thời gian đó; 0: không giới hạn.",
         "Most bytes one station may hand in within that time; 0: no limit.")
+    payload_days: int = _setting(_G.LIMITS, whole(1, 36_500), "30",
+        "Giữ nội dung gói tin bao nhiêu ngày sau khi bên nhận cuối cùng đã có; bản ghi và mã băm giữ mãi.",
+        "Days the bytes of a message are kept after its last receiver has it; records and digests stay for ever.")
+    refused_days: int = _setting(_G.LIMITS, whole(1, 36_500), "30",
+        "Giữ nội dung gói tin không được tiếp nhận, trùng hoặc bị cách ly bao nhiêu ngày.",
+        "Days the bytes of what was refused, a duplicate or buried are kept.")
+    refused_bytes: int = _setting(_G.LIMITS, whole(0, 1024 * 1024 * _MIB), str(1024 * _MIB),
+        "Lượng byte không được tiếp nhận giữ lại nhiều nhất cho một điểm kết nối; phần cũ hơn chỉ giữ mã băm.",
+        "Most refused bytes kept for one station; of what is older only the digest is kept.")
     quota_seconds: int = _setting(_G.LIMITS, whole(1, 86_400), "60",
         "Thời gian tính hạn mức, bằng giây.", "Time the quota is for, in seconds.")
     hold_hours: int = _setting(_G.LIMITS, whole(1, 168), "24",

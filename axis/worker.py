@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 LOCK: Final = "lock"
 _TIDY_SECONDS: Final = 600.0
+_PURGE_SECONDS: Final = 6 * 3600.0
 Ready = Callable[[str], None]
 
 
@@ -69,6 +70,8 @@ async def up(
                 axis.valuer().run(stop, is_alone=True),
                 axis.deadline_keeper().run(stop),
                 _tidy(axis, stop),
+            axis.keeper().run(stop, every_seconds=_PURGE_SECONDS),
+                axis.keeper().run(stop, every_seconds=_PURGE_SECONDS),
                 _serve(
                     axis,
                     settings,

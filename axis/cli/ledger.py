@@ -27,6 +27,7 @@ from axis.core.model import Actor, BusinessType, StationId, Urgency
 from axis.core.reasons import ReasonCode
 from axis.ledger.delivery_log import COLUMNS, LogFilter, states_named
 from axis.ledger.queries import ActFilter, Queries
+from axis.ledger.retention import said_of
 from axis.ledger.scope import Right
 from axis.ledger.tables import declared
 from axis.ledger.trouble import REPLAYABLE, ReplayFilter, TroubleKind
@@ -76,6 +77,10 @@ def add_to(app: typer.Typer) -> None:
                                      "Recompute everything from the records; names the first wrong place."))(ledger_check)  # fmt: skip
     ledger.command("tables", help=say("Mỗi cột là chứng cứ, suy ra được hay vận hành.",
                                       "Every column: evidence, derived or operational."))(ledger_tables)  # fmt: skip
+    ledger.command("purge", help=say("Xóa nội dung gói tin đã hết hạn lưu; bản ghi, mã băm, chứng cứ còn nguyên. Trục đang chạy tự làm việc này.",
+                                     "Let go the bytes of messages whose time is over; records and proofs stay. A running axis does it by itself."))(ledger_purge)  # fmt: skip
+    ledger.command("hold", help=say("Giữ nội dung một văn bản, bất kể hạn lưu (hoặc bỏ giữ).",
+                                    "Keep the bytes of a document whatever its age (or let its time run again)."))(ledger_hold)  # fmt: skip
     ledger.command("new-epoch", help=say("Công bố nhật ký đi tiếp từ bản sao cũ hơn (sau khi phục hồi); được ghi lại, ký và công khai.",
                                          "Say in public that the log goes on from an older copy (after a restore); recorded and signed."))(ledger_new_epoch)  # fmt: skip
     app.add_typer(ledger, name="ledger")
@@ -499,6 +504,42 @@ def ledger_check(as_json: JSON = False) -> None:
         for one in result.problems:
             tell(f"✗ {say(one.vi, one.en)}", style="red")
     sys.exit(0 if result.ok else 1)
+
+
+def ledger_purge(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem sẽ xóa gì.", "Only show what would go."))] = False,
+    who: AS = None,
+    reason: _REASON = "",
+    as_json: JSON = False,
+) -> None:  # fmt: skip
+    async def question(axis: Axis, queries: Queries) -> Any:
+        keeper = axis.keeper()
+        if dry_run:
+            await queries.require(Right.LOG)
+            return await keeper.plan()
+        await queries.require(Right.CHANGE)
+        return await keeper.purge(by=Actor(person=who or getpass.getuser(), reason=reason or None))
+
+    rows = [said_of(one) for one in ask(who, question)]
+    print_rows(rows, form=Format.JSON if as_json else Format.TABLE,
+               columns={"digest": "SHA-256", "size": say("Byte", "Bytes"), "class": say("Loại", "Class")},
+               empty=say("Không có gì hết hạn.", "Nothing whose time is over."))  # fmt: skip
+
+
+def ledger_hold(
+    document: Annotated[str, typer.Argument(metavar="DOCUMENT", show_default=False)],
+    lift: Annotated[bool, typer.Option("--lift", help=say("Bỏ giữ.", "Let its time run again."))] = False,
+    who: AS = None,
+    reason: _REASON = "",
+) -> None:  # fmt: skip
+    async def question(axis: Axis, queries: Queries) -> Any:
+        await queries.require(Right.CHANGE)
+        life = await queries.show(document)
+        by = Actor(person=who or getpass.getuser(), reason=reason or None)
+        return await axis.keeper().hold(str(life["document"]), lifted=lift, by=by)
+
+    event = ask(who, question)
+    tell(str(event.facts["document"]))
 
 
 def ledger_new_epoch(who: AS = None, reason: _REASON = "", as_json: JSON = False) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import re
@@ -120,6 +121,15 @@ class FileBlobs:
         if paths:
             await on_disk(_remove, paths)
 
+    async def remove_idle(self, digests: Sequence[Digest], *, before: datetime) -> Sequence[Digest]:
+        """
+        Delete those that nobody has put since `before`; returns those that are gone now, or were before.
+
+        Somebody who puts one at this moment either finds it and keeps it young, or finds it gone and writes it again.
+        """
+        paths = [self.path(one) for one in digests if _DIGEST.match(one) is not None]
+        return await on_disk(_remove_idle, paths, before.timestamp())
+
     async def sweep(self, *, before: datetime) -> int:
         """Delete unfinished files that nothing was written to since `before`: what killed processes left."""
         return await on_disk(_sweep, self._root / _UNFINISHED, before.timestamp())
@@ -137,6 +147,8 @@ class FileBlobs:
         if isinstance(payload, bytes):
             return self._store_bytes(payload)
         if payload == self._blob_named(payload):
+            if not _keep_young(payload):
+                raise NotFound("file", payload.name)
             return Digest(payload.name)
         return self._move_in(payload)
 
@@ -146,7 +158,7 @@ class FileBlobs:
     def _store_bytes(self, payload: bytes) -> Digest:
         digest = Digest(hashlib.sha256(payload).hexdigest())
         target = self.path(digest)
-        if _size_of(target) != len(payload):
+        if _size_of(target) != len(payload) or not _keep_young(target):
             self._write([payload], target)
         return digest
 
@@ -158,7 +170,7 @@ class FileBlobs:
         with open(descriptor, "rb", buffering=0) as source:  # noqa: PTH123 - a descriptor has no path
             digest = Digest(hashlib.file_digest(source, "sha256").hexdigest())
             target = self.path(digest)
-            if _size_of(target) == os.fstat(descriptor).st_size:
+            if _size_of(target) == os.fstat(descriptor).st_size and _keep_young(target):
                 file.unlink()
                 return digest
             os.fsync(descriptor)
@@ -200,6 +212,29 @@ def _size_of(path: Path) -> int | None:
         return path.stat().st_size
     except FileNotFoundError:
         return None
+
+
+def _keep_young(path: Path) -> bool:
+    """Mark a blob as handed in now; False: it is gone meanwhile."""
+    with contextlib.ExitStack() as files, contextlib.suppress(FileNotFoundError):
+        fcntl.flock(opened(path.parent, os.O_RDONLY, files), fcntl.LOCK_SH)
+        os.utime(path)
+        return True
+    return False
+
+
+def _remove_idle(paths: Sequence[Path], before: float) -> Sequence[Digest]:
+    gone: list[Digest] = []
+    for path in paths:
+        with contextlib.ExitStack() as files:
+            fcntl.flock(opened(path.parent, os.O_RDONLY, files), fcntl.LOCK_EX)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime >= before:
+                    continue
+                path.unlink()
+            gone.append(Digest(path.name))
+    _sync_folders(path.parent for path in paths)
+    return gone
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -159,6 +159,13 @@ def project(event: Event) -> Iterator[Op]:
             key = (("digest", facts["digest"]), ("person", event.by.person))
             yield Put("release", key, {"at": micros(event.at)})
             yield from _directory_version(facts)
+        case EventKind.PAYLOAD_PURGED:
+            for one in facts["payloads"]:
+                yield Put("payload_purge", (("digest", one["digest"]),), {"at": micros(event.at)})
+        case EventKind.LEGAL_HOLD_CHANGED:
+            hold = (("document_key", facts["document"]),)
+            said = {"person": event.by.person, "reason": event.by.reason, "at": micros(event.at)}
+            yield Put("legal_hold", hold, said) if facts["after"] else Remove("legal_hold", hold)
         case EventKind.REPLAY_CHANGED:
             yield from _replay(event, facts)
         case _:

@@ -228,6 +228,7 @@ submission = Table(
     ),
     _operational("tries", Integer(), "how often a hold was tried; only paces the next try", default=0),
     Index("submission_station", "station_id", "received_at"),
+    Index("submission_digest", "digest"),
     _partial("submission_not_accepted", "recorded_at", "id", where=NOT_ACCEPTED),
     Index("submission_next_try", "state", "next_try_at"),
     postgresql_partition_by=_BY_YEAR,
@@ -416,6 +417,31 @@ replacement = Table(
     Index("replacement_target", "target"),
 )
 """Which document (type 3) stands in the place of which, and for whom: codes as written, none for all its receivers."""
+
+payload_purge = Table(
+    "payload_purge",
+    metadata,
+    _derived("digest", String(64), primary_key=True),
+    _derived("at", BigInteger()),
+    _operational(
+        "removed",
+        Boolean(),
+        "whether the file is gone, too; whoever finds it not so removes it, and removing it twice is no error",
+        default=False,
+        server_default=text("false"),
+    ),
+)
+"""Payloads that were let go, and when last; their digests stay in every record that names them."""
+
+legal_hold = Table(
+    "legal_hold",
+    metadata,
+    _derived("document_key", _ID, primary_key=True),
+    _derived("person", String(80)),
+    _derived("reason", Text()),
+    _derived("at", BigInteger()),
+)
+"""Documents whose payloads stay, whatever their age."""
 
 report = Table(
     "report",

@@ -149,6 +149,32 @@ class Story:
     def new_id(self) -> str:
         return self.ids.new(self.clock.now())
 
+    # --- payloads -------------------------------------------------------------------------------------------------
+
+    async def let_go(self, digest: Digest) -> Event:
+        at = self.clock.now()
+        event = Event(
+            id=EventId(self.ids.new(at)),
+            kind=EventKind.PAYLOAD_PURGED,
+            at=at,
+            by=Actor(axis="retention"),
+            facts={"policy": {}, "payloads": [{"digest": digest, "size": 1, "class": "refused"}]},
+        )
+        await self.tell(event)
+        return event
+
+    async def legal_hold(self, sent: Sent, *, lifted: bool = False) -> Event:
+        at = self.clock.now()
+        event = Event(
+            id=EventId(self.ids.new(at)),
+            kind=EventKind.LEGAL_HOLD_CHANGED,
+            at=at,
+            by=Actor(person="an.nguyen", reason="theo yêu cầu của thanh tra"),
+            facts={"document": sent.root, "before": lifted, "after": not lifted},
+        )
+        await self.tell(event)
+        return event
+
     # --- submissions ----------------------------------------------------------------------------------------------
 
     def acceptance(

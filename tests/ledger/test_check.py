@@ -57,6 +57,8 @@ async def a_full_ledger(ledger: SQLLedger) -> None:
     await story.duplicate(sent)
     replaced: list[JSON] = [{"document": sent.document, "organs": []}]
     await story.accepted(more={"replaces": replaced})
+    await story.let_go(digest_of("an old payload"))
+    await story.legal_hold(sent)
     buried = await story.buried()
     await story.tell(story.acceptance(more={"unburies": str(buried.submission)}, target=sent).acceptance)
     plan = await story.planned([("delivery", sent.deliveries[3]), ("held", str(held.submission))])

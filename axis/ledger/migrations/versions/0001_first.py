@@ -126,6 +126,21 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("size"),
     )
     op.create_table(
+        "payload_purge",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("removed", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.PrimaryKeyConstraint("digest"),
+    )
+    op.create_table(
+        "legal_hold",
+        sa.Column("document_key", sa.String(length=26), nullable=False),
+        sa.Column("person", sa.String(length=80), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("document_key"),
+    )
+    op.create_table(
         "pair",
         sa.Column("sender", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("receiver", sa.Integer(), autoincrement=False, nullable=False),
@@ -509,6 +524,7 @@ def _tables() -> None:
     )
     op.create_index("submission_next_try", "submission", ["state", "next_try_at"], unique=False)
     _partial("submission_not_accepted", "submission", "recorded_at", "id", where="state <> 'accepted'")
+    op.create_index("submission_digest", "submission", ["digest"], unique=False)
     op.create_index("submission_station", "submission", ["station_id", "received_at"], unique=False)
     op.create_table(
         "tally",
