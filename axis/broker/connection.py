@@ -133,6 +133,10 @@ class Link:
             except (aiormq.AMQPError, OSError, TimeoutError, ssl.SSLError, EOFError) as error:
                 transport.abort()
                 causes.append(cause_of(error))
+            except StopAsyncIteration:
+                # The library's word for a connection that was closed in the middle of the greeting.
+                transport.abort()
+                causes.append("closed while greeting")
             else:
                 self._connection, self._transport = connection, transport
                 return connection
