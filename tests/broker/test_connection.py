@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
-from pamqp import commands, frame
+from yarl import URL
 
+import adapters.over_amqp
+import axis.broker.connection
 from adapters.errors import NotAnswered
-from adapters.over_amqp import Link as StationLink
 from axis.broker.connection import BrokerAddress, Link
+from axis.broker.envelope import GuardedTransport
 from axis.core.errors import ServiceUnavailable
+
+
+class Late(GuardedTransport):
+    """Begins to read when the other end has hung up: what the library then raises is no error of a connection."""
+
+    async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await super().create(url, **kwargs)
+        async with asyncio.timeout(5):
+            while not reader.at_eof():  # noqa: ASYNC110 - a stream has no event for it
+                await asyncio.sleep(0)
+        return reader, writer
 
 
 @pytest.fixture
 async def leaving() -> AsyncIterator[str]:
-    """The address of a server that says hello and hangs up, as a node does that is just being killed."""
+    """The address of a server that hangs up before it says anything, as a node does that is just being killed."""
 
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(8)
-        hello = commands.Connection.Start(0, 9, {}, "PLAIN", "en_US")
-        writer.write(frame.marshal(hello, 0))
-        writer.write_eof()
-        await reader.read()
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     async with server:
         yield f"amqp://one:word@127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-async def test_a_hub_tries_again(leaving: str) -> None:
+async def test_a_hub_tries_again(leaving: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(axis.broker.connection, "GuardedTransport", Late)
     link = Link(BrokerAddress(urls=(leaving,), connect_seconds=5), name="test")
 
     with pytest.raises(ServiceUnavailable):
@@ -40,8 +50,9 @@ async def test_a_hub_tries_again(leaving: str) -> None:
     await link.close()
 
 
-async def test_a_station_tries_again(leaving: str) -> None:
-    link = StationLink(leaving, tls=None, connect_seconds=5)
+async def test_a_station_tries_again(leaving: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapters.over_amqp, "_Transport", Late)
+    link = adapters.over_amqp.Link(leaving, tls=None, connect_seconds=5)
 
     with pytest.raises(NotAnswered):
         await link.open_channel(confirms=True)
