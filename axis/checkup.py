@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from axis.bootstrap import (
     open_axis,
     open_keys,
 )
+from axis.core.calendar import Calendar
 from axis.core.errors import AxisError
 from axis.core.model import VIETNAM
 from axis.flow.expiry import Ending
@@ -31,6 +32,8 @@ from axis.settings import Settings
 from signing.crl import ListFacts
 
 _ENOUGH_BYTES = 5 * 1024**3
+_AHEAD = timedelta(days=60)
+"""How long before a year begins its working days should be known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +211,7 @@ async def _contents(settings: Settings) -> AsyncIterator[Finding]:
         async with open_axis(settings) as axis:
             yield await _directory(axis)
             yield await _log(axis)
+            yield calendar_finding(axis.pipeline.calendar, today=axis.clock.now().astimezone(VIETNAM).date())
             yield await _revocation(axis)
             yield await _timestamps(axis)
             for one in await axis.endings():
@@ -227,6 +231,21 @@ async def _directory(axis: Axis) -> Finding:
         en=f"Directory: {organs} organs, {stations} stations",
         remedy_vi="Nạp danh mục bằng `axis organ import`, thêm điểm kết nối bằng `axis station add`.",
         remedy_en="Load it with `axis organ import`, add stations with `axis station add`.",
+    )
+
+
+def calendar_finding(calendar: Calendar, *, today: date) -> Finding:
+    """Whether the working days of the next two months are known: deadlines in a year nobody knows are not told."""
+    missing = sorted({day.year for day in (today, today + _AHEAD)} - calendar.years.keys())
+    years = ", ".join(map(str, missing))
+    return Finding(
+        name="calendar",
+        good=not missing,
+        harmless=True,
+        vi=f"Ngày làm việc: chưa biết năm {years}" if missing else "Ngày làm việc: đã biết",
+        en=f"Working days: {years} is not known" if missing else "Working days: known",
+        remedy_vi="Ghi ngày nghỉ, ngày làm bù của năm đó vào tệp AXIS_CALENDAR; khi chưa có, Trục không tính hạn.",
+        remedy_en="Write its days into the file of AXIS_CALENDAR; until then no deadlines are told.",
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axis.core.calendar import LONGEST_REST, UnknownYear, read_calendar, receipt_due, sending_of
+from axis.bootstrap import open_calendar
+from axis.checkup import calendar_finding
+from axis.core.calendar import LONGEST_REST, Calendar, UnknownYear, read_calendar, receipt_due, sending_of
+from axis.core.errors import SettingsError
 from axis.core.model import VIETNAM
 from axis.data import working_days_toml
+from axis.settings import read_settings
 
 _CALENDAR = read_calendar(working_days_toml())
 
@@ -172,3 +177,37 @@ def test_a_calendar_that_makes_no_sense_is_refused(text: str, says: str) -> None
     """With the place: a wrong day off moves everybody's deadline."""
     with pytest.raises(ValueError, match=says):
         read_calendar(text)
+
+
+@pytest.mark.parametrize(
+    ("today", "missing"),
+    [
+        (date(2026, 11, 1), False),
+        (date(2026, 11, 2), True),
+        (date(2027, 3, 1), True),
+        (date(2020, 3, 1), False),
+    ],
+)
+def test_the_doctor_says_in_time_that_a_year_is_missing(today: date, *, missing: bool) -> None:
+    """Two months before it begins, with what to do about it."""
+    found = calendar_finding(_CALENDAR, today=today)
+
+    assert (found.good, found.harmless) == (not missing, True)
+    assert ("2027" in found.en) is missing
+    assert "AXIS_CALENDAR" in found.remedy_vi
+
+
+def test_an_operator_adds_a_year_by_a_file(tmp_path: Path) -> None:
+    """A file that makes no sense stops the start, with the place."""
+    own = tmp_path / "2027.toml"
+    own.write_text('[2027]\nsource = "thông báo"\noff = [2027-01-01]\nwork = []\n', "utf-8")
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[2027]\noff = [2027-01-02]\n", "utf-8")
+
+    def opened(path: Path) -> Calendar:
+        return open_calendar(read_settings({"AXIS_CALENDAR": str(path)}))
+
+    assert opened(own).next_working_day(date(2026, 12, 31)) == date(2027, 1, 4)
+    for path in (bad, tmp_path / "none.toml"):
+        with pytest.raises(SettingsError, match="AXIS_CALENDAR"):
+            opened(path)
