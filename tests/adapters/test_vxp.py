@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -644,8 +645,28 @@ async def test_a_body_that_is_too_large_or_too_slow(place: Place) -> None:
     assert "cham" in slow["ErrorDesc"]
 
 
-def slowly(url: str, headers: Headers) -> dict[str, Any]:
-    """Announce a body, send a little of it, and wait."""
+async def test_a_body_that_drips_is_given_up() -> None:
+    """A byte now and then, for ever: the whole body has its time, too, whether or not there is an axis behind."""
+    station = Station(
+        "http://127.0.0.1:9", Credentials(station=StationId("vxp-sender"), key="vxp-sender.key")
+    )
+    account = Account(system_id="vxp.sender", secret=SECRET.encode(), station=station)
+    limits = GatewayLimits(body=BodyLimits(stall_seconds=1, body_seconds=1))
+    gateway = Gateway(
+        ListedAccounts([account]), agencies=None, clock=SystemClock(), ids=SystemIds(), limits=limits
+    )
+    async with listening(gateway) as url:
+        sender = VXPClient(url, system_id="vxp.sender", secret=SECRET, now=datetime.now(UTC))
+        sender.headers |= {"messagetype": "edoc", "hash-file": "0" * 64}
+
+        answer = await asyncio.to_thread(slowly, url, sender.signed(), drip_s=0.1)
+
+    assert answer["ErrorCode"] == "10"
+    assert "cham" in answer["ErrorDesc"]
+
+
+def slowly(url: str, headers: Headers, *, drip_s: float | None = None) -> dict[str, Any]:
+    """Announce a body, send a little of it, and wait; or go on with a byte every `drip_s`."""
     host, port = url.removeprefix("http://").partition("/")[0].split(":")
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
     with socket.create_connection((host, int(port)), timeout=20) as connection:
@@ -654,6 +675,8 @@ def slowly(url: str, headers: Headers) -> dict[str, Any]:
                 "latin-1", errors="replace"
             )
         )
+        while drip_s is not None and not select.select([connection], [], [], drip_s)[0]:
+            connection.sendall(b"x")
         answer = b""
         while b"\r\n\r\n" not in answer or not answer.rstrip().endswith(b"}"):
             piece = connection.recv(65_536)

@@ -116,7 +116,7 @@ def test_every_path_is_described(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [http.IDEMPOTENCY_KEY, http.LANE, http.DIGEST, http.REQUEST, http.UPLOAD_OFFSET]
+    "header", [http.IDEMPOTENCY_KEY, http.LANE, http.DIGEST, http.REQUEST, http.UPLOAD_OFFSET, http.ACTS_FOR]
 )
 def test_every_http_header_is_described(header: str) -> None:
     """HTTP: what is sent beside a body."""

@@ -30,6 +30,7 @@ from axis.core.exchange import (
     load,
     read_answer,
     read_consignment,
+    read_submitted,
     read_whereabouts,
     station_message_json,
 )
@@ -544,6 +545,37 @@ class StationContract:
         response = await sender.get(wire.path(wire.WHERE_IS, served.name(body)))
 
         assert read_whereabouts(load(shaped(response, shapes.Whereabouts))).document == document
+
+    async def test_a_station_finds_what_it_handed_in(
+        self, served: World, sender: Caller, stranger: Caller
+    ) -> None:
+        """Newest first, once however often it came, and only its own; one of them by any of its names."""
+        bodies = [served.document() for _ in range(3)]
+        made = [await sender.submit(body, message_id=f"listed-{number}") for number, body in enumerate(bodies)]
+        await sender.submit(bodies[1], message_id="listed-1")
+
+        listed = shaped(await sender.get(wire.SUBMISSIONS), shapes.Submissions)
+        page = (await sender.get(wire.SUBMISSIONS, offset="1", limit="1")).json()["submissions"]
+        named = [
+            (await sender.get(wire.SUBMISSIONS, named=str(name))).json()["submissions"]
+            for name in (made[1].submission, made[1].document, "nothing", "01KJN0VQ8R4N6P2T3V5W7X9Y1Z")
+        ]
+        late = await sender.get(wire.SUBMISSIONS, since="2999-01-01T00:00:00+07:00")
+        others = await stranger.get(wire.SUBMISSIONS, named=made[0].submission)
+
+        lines = [read_submitted(one) for one in load(listed)["submissions"]]
+        assert [one.submission for one in lines[:3]] == [one.submission for one in reversed(made)]
+        assert [one.document for one in lines[:3]] == [one.document for one in reversed(made)]
+        assert [one["submission"] for one in page] == [made[1].submission]
+        assert [[one["submission"] for one in found] for found in named] == [
+            [made[1].submission],
+            [made[1].submission],
+            [],
+            [],
+        ]
+        assert late.json()["submissions"] == others.json()["submissions"] == []
+        refused_with(await sender.get(wire.SUBMISSIONS, since="yesterday"), 400, "http.query")
+        refused_with(await sender.get(wire.SUBMISSIONS, offset="-1"), 400, "http.query")
 
     async def test_a_receipt_gets_its_proof(self, served: World, sender: Caller) -> None:
         """As soon as a checkpoint covers it; by submission or by message id."""
