@@ -551,7 +551,9 @@ class StationContract:
     ) -> None:
         """Newest first, once however often it came, and only its own; one of them by any of its names."""
         bodies = [served.document() for _ in range(3)]
-        made = [await sender.submit(body, message_id=f"listed-{number}") for number, body in enumerate(bodies)]
+        made = [
+            await sender.submit(body, message_id=f"listed-{number}") for number, body in enumerate(bodies)
+        ]
         await sender.submit(bodies[1], message_id="listed-1")
 
         listed = shaped(await sender.get(wire.SUBMISSIONS), shapes.Submissions)
