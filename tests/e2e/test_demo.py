@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import zipfile
 from collections import Counter
 from pathlib import Path
 from time import monotonic
@@ -130,6 +131,48 @@ def test_what_people_changed_is_on_record(demo: dict[str, Any], home: Path) -> N
     assert demo["stations"] == len([row for row in rows if row["kind"] == "station.changed"])
     assert {row["person"] for row in rows if row["person"]} == {"demo"}
     assert all(row["reason"] for row in rows if row["person"])
+
+
+@pytest.mark.requirement("LR-41", "LR-45", "LR-46", "LR-47", "LR-55")
+def test_what_auditors_take_along(demo: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    """Files of any form, each for whom it is meant; a statement that a station without papers cannot confirm."""
+    (busy, *_) = [row for row in _on(home, "count", "--json").json if row["sent"]]
+    people = tmp_path / "people.toml"
+    people.write_text(
+        f'[people.ha]\nrole = "auditor"\norgan = "{busy["organ"]}"\n[people.lan]\nrole = "reporter"\n'
+    )
+
+    def as_person(name: str, *arguments: str | Path) -> Ended:
+        return axis(*arguments, "--as", name, environ={"AXIS_HOME": str(home), "AXIS_PEOPLE": str(people)})
+
+    log = as_person("ha", "log", "--format", "jsonl")
+    rows = [json.loads(line) for line in log.out.splitlines()]
+    assert rows
+    assert all(busy["organ"][-4:] in f"{row['from']} {row['to']}" for row in rows)
+    assert as_person("ha", "register", "out", "-o", tmp_path / "out.xlsx").status == 0
+    assert zipfile.is_zipfile(tmp_path / "out.xlsx")
+    refused = as_person("lan", "log", "--acts")
+    assert (refused.status, refused.out) == (1, "")
+
+    day = rows[0]["recorded_at"]
+    quarter = f"{day[:4]}-Q{(int(day[5:7]) + 2) // 3}"
+    report = as_person("lan", "count", "report", "--quarter", quarter, "-o", tmp_path / "report")
+    assert report.status == 0, report.err
+    assert sum(path.suffix == ".csv" for path in (tmp_path / "report").iterdir()) == 8
+    feed = json.loads(as_person("lan", "count", "feed", "--signed").json["record"])
+    assert feed["counts"]["day"][0]["sent"] > 0
+    assert "subject" not in json.dumps(feed)
+
+    statement = tmp_path / "statement.json"
+    made = as_person(
+        "lan", "count", "statement", "--organ", busy["organ"], "--month", day[:7], "-o", statement
+    )
+    assert made.status == 0, made.err
+    compared = _on(home, "count", "reconcile", "--statement", statement, "--receipts", tmp_path, "--json")
+    assert compared.status == 1
+    assert {"where": "sent", "en": f"the axis counts {busy['sent']}, the receipts show 0"}.items() <= (
+        compared.json["differences"][0].items()
+    )
 
 
 def test_a_name_that_fits_nothing_or_nobody(home: Path, demo: dict[str, Any]) -> None:
