@@ -118,6 +118,7 @@ class DeadlineKeeper:
             "sender": document.sender,
             "business_type": int(document.business_type),
             "urgency": int(document.urgency),
+            "digest": document.digest,
             "consignment": consignment.id,
             "station": consignment.station,
             "due": iso(max(row.due_at for row in rows if row.due_at is not None)),

@@ -803,6 +803,7 @@ class _Round:
             "sender": document.sender,
             "business_type": int(document.business_type),
             "urgency": int(document.urgency),
+            "digest": document.digest,
             "code": status.code.written,
             "by_organ": accept.routed.verified.sender.number,
             "status": event.document,

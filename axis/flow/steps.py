@@ -51,7 +51,8 @@ def step_event(
     """
     The event of `step` for the `chosen` deliveries; `every` is all of the consignment.
 
-    Facts: `lines` are [delivery, organ, state before]; `consignment_state` is where the consignment stands after it.
+    Facts: `lines` are [delivery, organ, state before]; `consignment_state` is where the consignment stands after it;
+    `digest` is that of the received bytes, so that the record alone says what was handed over or acknowledged.
     """
     lines: list[JSON] = []
     moved: list[DeliveryId] = []
@@ -69,6 +70,7 @@ def step_event(
         "sender": document.sender,
         "business_type": int(document.business_type),
         "urgency": int(document.urgency),
+        "digest": document.digest,
         "consignment": consignment.id,
         "consignment_state": consignment_state(after),
         "station": consignment.station,
