@@ -54,7 +54,7 @@ class EventKind(StrEnum):
     DELIVERY_FETCHED = "delivery.fetched"  # E.1 ContentHandover
     DELIVERY_ACKNOWLEDGED = "delivery.acknowledged"
     DELIVERY_FAILED = "delivery.failed"  # D.2 ContentConsignmentFailure
-    DELIVERY_ADDED = "delivery.added"  # of a document accepted before: a recall that a late taker must get, too
+    DELIVERY_ADDED = "delivery.added"  # of a recall, to who took the original late
     DELIVERY_ASKED_BACK = "delivery.asked_back"  # the station must say whether its DMS has seen it
     DELIVERY_WITHDRAWN = "delivery.withdrawn"
     DELIVERY_REPLAYED = "delivery.replayed"
