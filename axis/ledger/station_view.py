@@ -97,7 +97,7 @@ class SQLStationView:
         """See the port."""
         table = t.event.c
         async with self._ledger.reading() as connection:
-            await _visible(connection, station, document)
+            row = await _visible(connection, station, document)
             query = (
                 select(table.record)
                 .where(table.document_id == document, table.kind == EventKind.DOCUMENT_VALUED.value)
@@ -105,7 +105,10 @@ class SQLStationView:
                 .limit(1)
             )
             record = (await connection.execute(query)).scalar()
-        return None if record is None else bytes(record)
+        if record is None or read_record(bytes(record)).facts["value"] != row.value.value:
+            # Not judged yet; or its own signature turned bad afterwards, and what its files are worth counts no more.
+            return None
+        return bytes(record)
 
     async def where_is(self, station: StationId, document: str) -> Whereabouts:
         """

@@ -206,6 +206,24 @@ async def test_payload_and_report_until_it_is_withdrawn(story: Story, view: SQLS
         await ask(SENDER, sent.document)
 
 
+async def test_what_the_files_are_worth_until_the_document_turns_bad(
+    story: Story, view: SQLStationView
+) -> None:
+    """To those who may see the report; never beside a value that was taken back."""
+    sent = await story.accepted()
+    await story.stepped(sent, DeliveryStep.HAND_OVER)
+    before = await view.valued(RECEIVER, sent.document)
+    event = await story.valued(sent)
+
+    shown = [await view.valued(station, sent.document) for station in (SENDER, RECEIVER)]
+    with pytest.raises(NotFound):
+        await view.valued(OTHER, sent.document)
+    await story.verified(sent)
+
+    assert (before, shown) == (None, [event.record, event.record])
+    assert await view.valued(RECEIVER, sent.document) is None
+
+
 async def test_a_failed_delivery_keeps_its_payload(story: Story, view: SQLStationView) -> None:
     """A receiver that takes it after all may still fetch it."""
     sent = await story.accepted()
