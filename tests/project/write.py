@@ -321,7 +321,8 @@ def commands_table() -> str:
     vi, en = commands("vi"), commands("en")
     parts = []
     for name, command in en.items():
-        if command.is_group:
+        # A group that has options does something by itself, too: `axis count`, `axis bench`.
+        if command.is_group and not command.options:
             continue
         usage = " ".join(["axis", name, *command.arguments])
         rows = [
