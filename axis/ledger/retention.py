@@ -26,7 +26,7 @@ from sqlalchemy import Row, and_, exists, not_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidAct, NotFound, ServiceUnavailable
-from axis.core.events import JSON, Event, EventKind
+from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import is_id, year_of
 from axis.core.model import Actor, DeliveryState, Digest, EventId, SubmissionState, micros
 from axis.core.ports import Clock, Ids
@@ -276,7 +276,7 @@ class Keeper:
         refused_before = micros(at - self._policy.refused)
         delivered_before = micros(at - self._policy.delivered)
         may: dict[Digest, Purgeable] = {}
-        kept: set[str] = set()
+        kept = await _evidence_among(connection, digests)
         for row in rows:
             is_accepted = row.state == SubmissionState.ACCEPTED.value
             if is_accepted:
@@ -319,6 +319,23 @@ class Keeper:
             await tx.connection.execute(
                 update(table).where(table.c.digest.in_([one.digest for one in chosen])).values(removed=False)
             )
+
+
+async def _evidence_among(connection: AsyncConnection, digests: Sequence[Digest]) -> set[str]:
+    """
+    Those that are no message's alone: revocation lists, timestamps and policies lie among the payloads by their digest,
+    and a station that hands in a copy of one must not be able to have it purged.
+    """
+    found: set[str] = set()
+    for table in (t.revocation, t.timestamp):
+        query = select(table.c.digest).where(table.c.digest.in_(digests))
+        found.update((await connection.execute(query)).scalars())
+    policies = select(t.event.c.record).where(t.is_act, t.event.c.kind == EventKind.POLICY_CHANGED.value)
+    for record in (await connection.execute(policies)).scalars():
+        after: Any = read_record(record).facts.get("after")
+        if isinstance(after, Mapping) and "digest" in after:
+            found.add(str(after["digest"]))
+    return found
 
 
 async def _at_rest(connection: AsyncConnection, documents: Iterable[str]) -> Mapping[str, int]:

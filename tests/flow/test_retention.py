@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from axis.core.errors import InvalidAct, NotFound, ServiceUnavailable
-from axis.core.events import EventKind
+from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Outcome
-from axis.core.model import Actor, Digest
+from axis.core.model import Actor, Digest, EventId, iso
 from axis.evidence.judge import Result, Step, judge_bundle
 from axis.ledger import tables as t
 from axis.ledger.blobs import FileBlobs
@@ -147,6 +147,39 @@ async def test_refused_bytes_have_a_measure(office: Office) -> None:
     assert again.digest == refused[3].digest
     assert [refused[2].digest] == [one.digest for one in later]
     assert await _there(office, refused[3].digest)
+
+
+async def test_evidence_that_somebody_hands_in_as_a_message_stays(office: Office) -> None:
+    """
+    Lists, tokens and policies lie among the payloads by their digest: a copy of one, refused, is no reason to purge it.
+    """
+    bodies = {kind: f"evidence: {kind}".encode() for kind in ("crl", "token", "policy", "none")}
+    refused = {kind: (await office.admit(body)).digest for kind, body in bodies.items()}
+    at = office.clock.now()
+    facts: dict[EventKind, dict[str, JSON]] = {
+        EventKind.REVOCATION_TAKEN: {
+            "digest": refused["crl"], "kind": "crl", "about": "CN=CA", "number": "1",
+            "issued_at": iso(at), "next_update": None,
+        },
+        EventKind.LOG_TIMESTAMPED: {
+            "size": 1, "digest": refused["token"], "at": iso(at), "serial": "1", "authority": "CN=TSA",
+        },
+        EventKind.POLICY_CHANGED: {"before": None, "after": {"version": "1", "digest": refused["policy"]}},
+    }  # fmt: skip
+    async with office.ledger.transaction() as tx:
+        await tx.append(
+            [
+                Event(id=EventId(office.ids.new(at)), kind=kind, at=at, by=Actor(axis="test"), facts=said)
+                for kind, said in facts.items()
+            ]
+        )
+    office.clock.jump(31 * DAY)
+    _aged(office)
+
+    gone = await a_keeper(office).purge(by=PERSON)
+
+    assert [refused["none"]] == [one.digest for one in gone]
+    assert [await _there(office, one) for one in refused.values()] == [True, True, True, False]
 
 
 class _Dies(FileBlobs):
