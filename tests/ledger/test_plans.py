@@ -35,6 +35,8 @@ _LOG = {
     "code": LogFilter(number="15/NQ-CP"),
     "number": LogFilter(number="15"),
     "DocumentId": LogFilter(document="BNV-1"),
+    "signer": LogFilter(signer="nguyen van an"),
+    "late": LogFilter(late=True),
     "statuses": LogFilter(kind=Kind.STATUS),
 }
 
