@@ -173,7 +173,8 @@ async def test_a_recall_from_the_first_delivery_to_the_last_answer(axis: Office)
         (await rows_of(axis, first))[HANOI.code]["request"],
         await state_of(axis, first),
     ) == ("rejected", "recalling")
-    assert [one["group"] for one in await troubles(axis)] == ["recall:deliver.recall_rejected"]
+    listed = [(one["kind"], one["reason"]) for one in await troubles(axis)]
+    assert listed == [("recall", ReasonCode.DELIVER_RECALL_REJECTED)]
     await axis.admit(answering(StatusCode.AGREED, recall_of(original), minute=1), station="ha-noi")
     assert await troubles(axis) == []
     assert (
