@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 
 from axis.bootstrap import Axis
-from axis.core.model import DeliveryId
+from axis.core.model import PENDING, DeliveryId
 from axis.ledger import tables as t
 from axis.ledger.count import By, CountFilter
 from tests.chaos.journal import FAILED, SENT, TAKEN, Line
@@ -148,14 +148,17 @@ class Account:
             self.problems.append(f"{delivery}: came, and nobody who sent it was told so")
 
     async def _tell_lost(self, axis: Axis) -> None:
-        """What the ledger knows of deliveries that never came."""
-        for delivery in sorted(self.addressed.keys() - self.taken.keys())[:3]:
+        """What the ledger knows of deliveries that never came, or of which nobody said that they were taken."""
+        query = select(t.delivery.c.id).where(t.delivery.c.state.in_([one.value for one in PENDING]))
+        async with axis.ledger.reading() as connection:
+            pending = set((await connection.execute(query)).scalars())
+        for delivery in sorted({*pending, *self.addressed} - (self.taken.keys() - pending))[:3]:
             async with axis.ledger.transaction() as tx:
                 consignment = (await tx.consignments_of([DeliveryId(delivery)]))[DeliveryId(delivery)]
             self.problems.append(f"{delivery}: {consignment}")
-            query = select(t.event.c.record).where(t.event.c.document_id == str(consignment.document))
+            events = select(t.event.c.record).where(t.event.c.document_id == str(consignment.document))
             async with axis.ledger.reading() as connection:
-                records = (await connection.execute(query.order_by(t.event.c.at))).scalars()
+                records = (await connection.execute(events.order_by(t.event.c.at))).scalars()
                 self.problems += [
                     text for text in (bytes(one).decode() for one in records) if delivery in text
                 ]

@@ -67,7 +67,7 @@ class Plan:
     stations: int = 6
     per_second: float = 10
     """Documents handed in a second, all stations together; 0: as fast as they are answered."""
-    settle_seconds: float = 100
+    settle_seconds: float = 240
     """How long nothing may move at the end before what is missing counts as lost."""
 
     def schedule(self) -> list[tuple[int, Deed, int]]:
