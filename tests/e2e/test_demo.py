@@ -18,6 +18,7 @@ import pytest
 
 from axis.core.reasons import ReasonCode
 from axis.demo import run
+from axis.evidence import verify
 from tests.e2e.command import Ended, axis
 from tests.services.rabbitmq import Vhost
 
@@ -248,3 +249,24 @@ def test_every_refusal_kind_that_a_letter_can_meet_is_shown(demo: dict[str, Any]
         ReasonCode.VERIFY_LEGACY,
     }
     assert known - shown == {code.value for code in ours_or_later}
+
+
+def test_evidence_of_a_document_is_verified_by_both(demo: dict[str, Any], home: Path, tmp_path: Path) -> None:
+    """
+    Exported from what the demonstration left; judged by the command with what `trust.pem` trusts, and by `verify.py`.
+
+    The second runs here in this environment; one that has `cryptography` only is in tests/evidence.
+    """
+    assert demo["receipt_verified"]
+    document = next(
+        row["document"] for row in _on(home, "log", "--json").json if row["state"] == "acknowledged"
+    )
+    bundle = tmp_path / "bundle.zip"
+
+    exported = _on(home, "evidence", "export", document, "-o", bundle, "--json")
+    judged = axis("evidence", "verify", bundle, "--trust", home / "trust.pem", "--json")
+
+    assert (exported.status, exported.json["message"]) == (0, True)
+    assert (judged.status, judged.json["verdict"]) == (0, "passed")
+    keys = verify.read_keys((home / "trust.pem").read_text())
+    assert any("and its attachments" in one for one in verify.verify(bundle.read_bytes(), keys, None))
