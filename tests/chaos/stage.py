@@ -29,6 +29,7 @@ from urllib.parse import quote
 from axis.bootstrap import Axis, apply_topology, open_accounts, open_axis
 from axis.broker import wire
 from axis.core.credentials import Credential
+from axis.core.errors import ServiceUnavailable
 from axis.core.model import Actor, Channel, StationId
 from axis.data import organs_csv
 from axis.demo.letters import Agency
@@ -332,7 +333,7 @@ async def set_up(plan: Plan) -> AsyncIterator[tuple[Stage, Axis]]:
         settings = read_settings(environ)
         axis = await stack.enter_async_context(open_axis(settings, may_create=True))
         stage = Stage(plan=plan, folder=folder, cluster=cluster, postgres=postgres, settings=settings)
-        await apply_topology(settings, progress=lambda _: None, say=lambda _, en: en)
+        await _declare(settings)
         agencies, pki = await _enrol(stage, axis)
         _open_proxies(stage, stack)
         _employ_hubs(stage, environ)
@@ -341,6 +342,19 @@ async def set_up(plan: Plan) -> AsyncIterator[tuple[Stage, Axis]]:
         for one in stage.troupes:
             await asyncio.to_thread(one.start)
         yield stage, axis
+
+
+async def _declare(settings: Settings) -> None:
+    """A node that has just joined opens its management interface once more: for a moment nobody answers."""
+    for attempt in range(1, 11):
+        try:
+            await apply_topology(settings, progress=lambda _: None, say=lambda _, en: en)
+        except ServiceUnavailable:
+            if attempt == 10:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return
 
 
 async def _enrol(stage: Stage, axis: Axis) -> tuple[list[Agency], PKI]:
