@@ -70,7 +70,7 @@ async def up(
                 axis.valuer().run(stop, is_alone=True),
                 axis.deadline_keeper().run(stop),
                 _tidy(axis, stop),
-            axis.keeper().run(stop, every_seconds=_PURGE_SECONDS),
+                axis.keeper().run(stop, every_seconds=_PURGE_SECONDS),
                 axis.keeper().run(stop, every_seconds=_PURGE_SECONDS),
                 _serve(
                     axis,

@@ -444,9 +444,7 @@ class Acts:
                 changes.extend(_ended(one, until) for one in held)
             if problems:
                 raise InvalidAct(tuple(problems))
-            return Decision(
-                facts=[(EventKind.DELEGATION_CHANGED, {"changes": changes})], result=len(changes)
-            )
+            return Decision(facts=[(EventKind.DELEGATION_CHANGED, {"changes": changes})], result=len(changes))
 
         return await self.act(by, decide)
 

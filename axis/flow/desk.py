@@ -38,8 +38,8 @@ from axis.core.model import (
     Digest,
     DocumentKey,
     EventId,
-    StationId,
     Lane,
+    StationId,
     StationState,
     SubmissionId,
 )

@@ -467,7 +467,9 @@ valuation = Table(
         "not judged before; whoever judges it moves it ahead, so that it is another's when that one dies",
         default=0,
     ),
-    _operational("tries", Integer(), "how often it was taken to be judged; only paces the next time", default=0),
+    _operational(
+        "tries", Integer(), "how often it was taken to be judged; only paces the next time", default=0
+    ),
     Index("valuation_due", "due_at", "document_key"),
 )
 """Documents whose legal value is being checked: the work of `axis.flow.value`. A row goes when the value is recorded."""

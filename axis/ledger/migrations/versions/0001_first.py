@@ -232,9 +232,7 @@ def _tables() -> None:
         "id",
         where="due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL",
     )
-    _partial(
-        "delivery_request", "delivery", "requested_at", "id", where="request IN ('asked', 'rejected')"
-    )
+    _partial("delivery_request", "delivery", "requested_at", "id", where="request IN ('asked', 'rejected')")
     op.create_index("delivery_organ", "delivery", ["organ", "accepted_at", "id"], unique=False)
     op.create_index("delivery_sender", "delivery", ["sender", "accepted_at", "id"], unique=False)
     op.create_index("delivery_time", "delivery", ["accepted_at", "id"], unique=False)
