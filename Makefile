@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing
+.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing chaos
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -48,7 +48,7 @@ def road(
     *,
     broker: Annotated[str | None, typer.Option(help=say("RabbitMQ để đo; không có thì đo Trục nhúng.", "RabbitMQ to measure on; without one the embedded axis is measured."))] = None,
     management: Annotated[str | None, typer.Option(help=say("Giao diện quản trị của RabbitMQ.", "RabbitMQ's management interface."))] = None,
-    database: Annotated[str | None, typer.Option(help=say("PostgreSQL.", "PostgreSQL."))] = None,
+    database: Annotated[str | None, typer.Option(help=say("PostgreSQL để đo.", "PostgreSQL to measure on."))] = None,
     profile: Annotated[list[str] | None, typer.Option(help=say("Chỉ các cỡ này, như `100KBx3`; lặp lại được.", "Only these, such as `100KBx3`; may be repeated."))] = None,
     hubs: Annotated[list[int] | None, typer.Option(help=say("Số tiến trình hub; lặp lại được.", "Hub processes; may be repeated."), min=1, max=16)] = None,
     scale: Annotated[float, typer.Option(help=say("Nhân số văn bản.", "Multiplies the number of documents."), min=0.01, max=100)] = 1.0,

@@ -36,7 +36,7 @@ def test_commands_exist(page: Path) -> None:
     known = commands("en")
     for line in _typed(page.read_text(encoding="utf-8"), "axis"):
         words = line.split()
-        name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
+        name = next((n for n in (" ".join(words[:k]) for k in (3, 2, 1)) if n in known), words[0])
 
         assert name in known, f"axis {line}"
         options = {word.partition("=")[0] for word in words if word.startswith("--")}
