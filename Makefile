@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing chaos
+.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing chaos fuzz
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,14 @@ upper = $(shell echo $(1) | tr a-z A-Z)
 chaos: setup ## Break everything while documents flow, and give an exact account: DOCUMENTS=100000 KILLS=50 SEED=7
 	@$(BIN)/python -m tests.services install
 	$(BIN)/python -m tests.chaos $(CHAOS)
+
+FUZZ_SECONDS ?= 600
+
+fuzz: setup ## Ten minutes of hostile messages and certificates, by coverage and at random; the seed is printed
+	cd $$(mktemp -d) && for entrance in messages materials; do \
+	  PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.signing.fuzz_by_coverage $$entrance $$(($(FUZZ_SECONDS) / 4)) || exit 1; \
+	done
+	$(BIN)/python -W ignore -m tests.signing.fuzz --seconds $$(($(FUZZ_SECONDS) / 2))
 
 coverage: setup ## Every test with branch coverage, also of the processes tests start
 	@$(BIN)/python -m tests.services install

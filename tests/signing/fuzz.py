@@ -3,12 +3,11 @@ Fuzzing of the two entrances that strangers use, messages and certificates: `pyt
 
 It starts from the signed messages and the attacks of the tests and changes them at random: bytes, runs, markup, pieces
 of one in another. Whatever comes out: no exception but the package's own, no message accepted whose signed parts are
-not those of a message that we signed, and no input that takes long. Where `atheris` is installed and `--atheris` is
-given, libFuzzer drives it by coverage instead. An input that breaks a rule is written to the folder of `--keep`.
+not those of a message that we signed, and no input that takes long. An input that breaks a rule is written to the folder
+of `--keep`. `tests.signing.fuzz_by_coverage` is the same with libFuzzer choosing the changes by what they reach.
 """
 
 import argparse
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -215,11 +214,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=None, help="drawn anew if not given, and printed")
     parser.add_argument("--keep", type=Path, default=Path(".run/fuzz"))
-    parser.add_argument("--atheris", action="store_true", help="coverage-guided, where atheris is installed")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else time.time_ns() % 1_000_000
-    if options.atheris:
-        _with_atheris(int(options.seconds))
     print(f"seed {seed}")
     for name, target, seeds in (
         ("messages", try_message, messages()),
@@ -229,20 +225,6 @@ def main() -> None:
         print(f"{name}: {tally.tried} tried, slowest {tally.slowest * 1000:.0f} ms")
         for outcome, count in tally.outcomes.most_common(12):
             print(f"  {count:8} {outcome}")
-
-
-def _with_atheris(seconds: int) -> None:
-    """Hand over to libFuzzer; does not return."""
-    import importlib
-
-    atheris = importlib.import_module("atheris")
-
-    def both(data: bytes) -> None:
-        try_message(data)
-        try_material(data)
-
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}"], both)
-    atheris.Fuzz()
 
 
 if __name__ == "__main__":

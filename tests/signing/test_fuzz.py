@@ -1,4 +1,8 @@
-"""Half a minute of random changes to messages and certificates; `python -m tests.signing.fuzz` goes on for longer."""
+"""Half a minute of changes by coverage to messages and certificates, and some at random; `make fuzz` goes on longer."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +14,25 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Parsed a serial"),
 ]
 
-SECONDS = 15
+SECONDS = 5
+SECONDS_BY_COVERAGE = 15
+
+
+@pytest.mark.parametrize("entrance", ["messages", "materials"])
+def test_no_input_found_by_coverage_crashes_slows_or_passes(entrance: str, tmp_path: Path) -> None:
+    """What libFuzzer finds by watching which of our lines an input reaches (atheris)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.signing.fuzz_by_coverage", entrance, str(SECONDS_BY_COVERAGE)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Done " in done.stderr
 
 
 def test_no_changed_message_crashes_slows_or_passes(request: pytest.FixtureRequest) -> None:
