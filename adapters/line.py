@@ -24,7 +24,7 @@ from axis.core.exchange import (
 )
 from axis.core.ids import is_id
 from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, SubmissionId
-from axis.web.wire import DIGEST_SHAPE, SignedReport, Whoami
+from axis.web.wire import DIGEST_SHAPE, OrganList, SignedReport, Whoami
 
 
 async def nothing_to_settle() -> None:
@@ -159,6 +159,10 @@ class Line(Protocol):
     ) -> Sequence[Submitted]: ...
 
     def feed(self) -> Feed: ...
+
+    async def organs(self, *, since: int, after: int, limit: int) -> OrganList:
+        """A page of the organs that changed after version `since` of the directory."""
+        ...
 
     async def whoami(self) -> Whoami: ...
 

@@ -71,7 +71,7 @@ from axis.core.exchange import (
 from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, Lane, StationId, SubmissionId
 from axis.core.ports import Clock, Ids
 from axis.core.reasons import ReasonCode
-from axis.web.wire import SignedReport, Whoami, read_report
+from axis.web.wire import OrganList, SignedReport, Whoami, read_report
 
 _log = structlog.get_logger(__name__)
 _Shape = TypeVar("_Shape")
@@ -299,6 +299,10 @@ class OverAMQP:
 
     def feed(self) -> AMQPFeed:
         return AMQPFeed(self, self._events)
+
+    async def organs(self, *, since: int, after: int, limit: int) -> OrganList:
+        http = self._need_http("the directory is given over HTTP: give the station an HTTP address")
+        return await http.organs(since=since, after=after, limit=limit)
 
     async def whoami(self) -> Whoami:
         return await self._need_http("only HTTP tells a station who it is: give it an HTTP address").whoami()

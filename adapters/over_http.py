@@ -292,6 +292,11 @@ class OverHTTP:
         )
         return _read(reply, wire.read_events)
 
+    async def organs(self, *, since: int, after: int, limit: int) -> wire.OrganList:
+        query = {"since": since, "after": after, "limit": min(limit, wire.MAX_ORGANS)}
+        reply = await self._ask("GET", wire.BASE + wire.ORGANS, query=query)
+        return await asyncio.to_thread(_read, reply, wire.read_organs)
+
     async def whoami(self) -> wire.Whoami:
         return _read(await self._ask("GET", wire.BASE + wire.WHOAMI), wire.read_whoami)
 

@@ -95,7 +95,7 @@ from axis.edxml.message import (
 )
 from axis.edxml.organ_code import normal
 from axis.edxml.writer import status_bytes
-from axis.web.wire import MESSAGE_ID, Whoami
+from axis.web.wire import MAX_ORGANS, MESSAGE_ID, OrganList, Whoami
 from signing.note import Checkpoint
 from signing.receipts import TrustedKeys, VerifiedReceipt
 
@@ -663,6 +663,29 @@ class Station:
             ),
             within=within,
         )
+
+    async def organs(
+        self,
+        *,
+        since: int = 0,
+        after: int = 0,
+        limit: int = MAX_ORGANS,
+        within: float | None = ASK_SECONDS,
+    ) -> OrganList:
+        """
+        The directory, page by page in the order of the organs' numbers; closed organs are in it. Over HTTP.
+
+        A copy of version n and all pages `since=n` make a copy of the version the first of these pages names. A version
+        below n: the axis went on from an older copy of its ledger; read the whole list again.
+
+        Args:
+            since: Organs that changed after this version only; 0: all.
+            after: `next` of the page before.
+            limit: At most so many, and never more than 5,000.
+            within: Seconds; None for ever.
+        """
+        line = self._open_one().line
+        return await self._insist(lambda _: line.organs(since=since, after=after, limit=limit), within=within)
 
     async def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station: organs, policy, queues, keys to pin."""

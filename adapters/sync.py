@@ -28,7 +28,7 @@ from adapters.station import ASK_SECONDS, SUBMIT_SECONDS, WINDOW, Credentials, S
 from axis.core.exchange import Ack, Answer, Consignment, Notice, Receipt, Submitted, Whereabouts
 from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
 from axis.edxml.message import Message, StaffInfo, Status, StatusCode
-from axis.web.wire import Whoami
+from axis.web.wire import MAX_ORGANS, OrganList, Whoami
 from signing.note import Checkpoint
 from signing.receipts import VerifiedReceipt
 
@@ -277,6 +277,18 @@ class SyncStation:
                 kind=kind, since=since, until=until, named=named, offset=offset, limit=limit, within=within
             )
         )
+
+    def organs(
+        self,
+        *,
+        since: int = 0,
+        after: int = 0,
+        limit: int = MAX_ORGANS,
+        within: float | None = ASK_SECONDS,
+    ) -> OrganList:
+        """The directory, page by page."""
+        loop, station = self._both()
+        return loop.run(station.organs(since=since, after=after, limit=limit, within=within))
 
     def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station."""

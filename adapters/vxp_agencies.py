@@ -1,8 +1,8 @@
 """
 The directory as VXP clients see it, and what the gateway needs of the axis for it.
 
-A station's own calls do not tell other organs, so whoever starts the gateway gives it an `Agencies`: `axis up` one over
-its directory, a gateway beside an agency one over HTTP.
+Whoever starts the gateway gives it an `Agencies`: `axis up` one over its directory, a gateway beside an agency one that
+keeps a copy of what the axis tells its stations (`adapters.vxp_copy`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from adapters.station import Station
 from adapters.vxp_words import written
 from axis.core.model import StationId
 
@@ -65,8 +66,8 @@ class AgencyRefused(Exception):
 class Agencies(Protocol):
     """The axis's directory, for one gateway. Raises `StationError` when it does not answer."""
 
-    def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
-        """Organs in a stable order, piece by piece: there are more than 100,000."""
+    def every(self, asker: Station, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
+        """Organs in a stable order, piece by piece: there are more than 100,000. `asker` is the caller's station."""
         ...
 
     async def register(self, station: StationId, form: AgencyForm) -> None:

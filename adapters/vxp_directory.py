@@ -28,7 +28,7 @@ from axis.core.model import StationId
 async def agencies_list(visit: Visit) -> Response:
     """Every organ."""
     await visit.small_body()
-    return _stream(visit, for_list, level=None, include_deleted=False)
+    return await _stream(visit, for_list, level=None, include_deleted=False)
 
 
 async def agencies_list_qd20(visit: Visit) -> Response:
@@ -37,27 +37,28 @@ async def agencies_list_qd20(visit: Visit) -> Response:
     level = visit.call.get("level").strip()
     if level and not (level.isdecimal() and len(level) <= 2):
         raise Failed(ErrorCode.REQUEST, "level: can mot so")
-    return _stream(visit, for_list_qd20, level=int(level) if level else None, include_deleted=False)
+    return await _stream(visit, for_list_qd20, level=int(level) if level else None, include_deleted=False)
 
 
 async def synchronize_unit(visit: Visit) -> Response:
     """Every organ with its version, closed ones included."""
     await visit.small_body()
-    return _stream(visit, for_synchronizing, level=None, include_deleted=True)
+    return await _stream(visit, for_synchronizing, level=None, include_deleted=True)
 
 
-def _stream(
+async def _stream(
     visit: Visit, row: Callable[[Agency], dict[str, Any]], *, level: int | None, include_deleted: bool
 ) -> Response:
-    agencies = _agencies(visit)
+    listed = _agencies(visit).every(visit.desk.station, level=level, include_deleted=include_deleted)
     head, tail = encoded(succeeded(data=[])).split(b"[]")
+    # Before the answer begins, so that an axis that does not answer is a proper "no".
+    async with visit.in_time():
+        first = await anext(listed, None)
 
     async def pieces() -> AsyncIterator[bytes]:
-        block = bytearray(head + b"[")
-        is_first = True
-        async for one in agencies.every(level=level, include_deleted=include_deleted):
-            block += (b"" if is_first else b",") + encoded(row(one))
-            is_first = False
+        block = bytearray(head + b"[" + (encoded(row(first)) if first is not None else b""))
+        async for one in listed:
+            block += b"," + encoded(row(one))
             if len(block) > CHUNK:
                 yield bytes(block)
                 block.clear()

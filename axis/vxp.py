@@ -243,7 +243,13 @@ class DirectoryAgencies:
     def __init__(self, axis: Axis) -> None:
         self._axis = axis
 
-    async def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
+    async def every(
+        self,
+        asker: Station,  # noqa: ARG002 - the port's: here the directory is at hand
+        *,
+        level: int | None,
+        include_deleted: bool,
+    ) -> AsyncIterator[Agency]:
         """Organs in the order of their numbers; closed ones only when asked for."""
         directory = await self._axis.directories.current()
         at = self._axis.clock.now()

@@ -262,6 +262,7 @@ def adapter_vxp(
     from adapters.errors import StationError
     from adapters.vxp import Gateway
     from adapters.vxp_accounts import Accounts, ListedAccounts
+    from adapters.vxp_copy import CopiedAgencies
     from adapters.vxp_server import serve
     from axis.bootstrap import SystemClock, SystemIds, open_axis
     from axis.vxp import DirectoryAgencies, LedgerAccounts, read_accounts
@@ -306,7 +307,7 @@ def adapter_vxp(
                 systems = LedgerAccounts(axis, url=address, key=gateway_key.reveal())
             gateway = Gateway(
                 systems,
-                agencies=DirectoryAgencies(axis) if axis is not None else None,
+                agencies=DirectoryAgencies(axis) if axis is not None else CopiedAgencies(clock=SystemClock()),
                 clock=SystemClock(),
                 ids=SystemIds(),
             )

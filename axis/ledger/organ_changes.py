@@ -7,10 +7,12 @@ version n and everything changed since n make a copy of now. Nothing is ever del
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Row, and_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.events import JSON
 from axis.core.model import from_micros, iso
@@ -27,18 +29,69 @@ class OrganChanges:
     rows: Sequence[dict[str, JSON]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganPage:
+    """A part of the organs that changed, in the order of their numbers."""
+
+    version: int
+    """Of the directory when this page was read. A copy is of the version of its first page."""
+    rows: Sequence[dict[str, JSON]]
+    next: int | None
+    """The number behind which the next page begins; None: this is the last one."""
+
+
 async def organs_since(ledger: SQLLedger, version: int) -> OrganChanges:
     """Organs that changed after `version`; 0: all of them."""
-    organ, code = t.organ.c, t.organ_code.c
+    changed = t.organ.c.version > version
     async with ledger.reading(snapshot=True) as connection:
-        number = t.directory_version.c
-        now = (await connection.execute(select(number.n).where(number.id == ORGANS_VERSION))).scalar() or 0
-        found = (await connection.execute(select(t.organ).where(organ.version > version))).all()
-        codes: dict[int, list[str]] = {}
-        query = select(code.organ, code.written).join_from(t.organ_code, t.organ, organ.number == code.organ)
-        for row in await connection.execute(query.where(organ.version > version)):
-            codes.setdefault(row.organ, []).append(row.written)
-    rows: list[dict[str, JSON]] = [
+        now = await _version(connection)
+        found = (await connection.execute(select(t.organ).where(changed))).all()
+        codes = await _codes(connection, changed)
+    in_order = sorted(found, key=lambda one: (one.version, one.number))
+    return OrganChanges(version=now, rows=_rows(in_order, codes))
+
+
+class SQLOrganPages:
+    """Implements `axis.web.services.Organs`: the same piece by piece, so that the length of a page bounds the memory."""
+
+    def __init__(self, ledger: SQLLedger) -> None:
+        self._ledger = ledger
+
+    async def page(self, *, since: int, after: int, limit: int) -> OrganPage:
+        """
+        At most `limit` organs that changed after version `since`, with numbers above `after`.
+
+        An organ that changes while somebody turns pages keeps its number: it is in exactly one of them, as it is when
+        that page is read, and comes again with the next changes.
+        """
+        number = t.organ.c.number
+        changed = and_(t.organ.c.version > since, number > after)
+        query = select(t.organ).where(changed).order_by(number).limit(limit + 1)
+        async with self._ledger.reading(snapshot=True) as connection:
+            now = await _version(connection)
+            found = (await connection.execute(query)).all()
+            shown = found[:limit]
+            last = shown[-1].number if shown else after
+            codes = await _codes(connection, and_(changed, number <= last)) if shown else {}
+        return OrganPage(version=now, rows=_rows(shown, codes), next=last if len(found) > limit else None)
+
+
+async def _version(connection: AsyncConnection) -> int:
+    table = t.directory_version.c
+    return int((await connection.execute(select(table.n).where(table.id == ORGANS_VERSION))).scalar() or 0)
+
+
+async def _codes(connection: AsyncConnection, wanted: ColumnElement[bool]) -> dict[int, list[str]]:
+    code = t.organ_code.c
+    query = select(code.organ, code.written).join_from(t.organ_code, t.organ, t.organ.c.number == code.organ)
+    found: dict[int, list[str]] = {}
+    for row in await connection.execute(query.where(wanted)):
+        found.setdefault(row.organ, []).append(row.written)
+    return found
+
+
+def _rows(organs: Iterable[Row[Any]], codes: dict[int, list[str]]) -> list[dict[str, JSON]]:
+    return [
         {
             "number": row.number,
             "code": row.code,
@@ -52,9 +105,8 @@ async def organs_since(ledger: SQLLedger, version: int) -> OrganChanges:
             "confidence": row.confidence,
             "version": row.version,
         }
-        for row in sorted(found, key=lambda one: (one.version, one.number))
+        for row in organs
     ]
-    return OrganChanges(version=int(now), rows=rows)
 
 
 def _time(value: int | None) -> str | None:

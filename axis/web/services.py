@@ -6,13 +6,14 @@ The API translates envelopes; everything that decides something is behind `Desk`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from axis.core.directory import Station
+from axis.core.events import JSON
 from axis.core.exchange import (
     Answer,
     Consignment,
@@ -149,6 +150,33 @@ class Keys(Protocol):
         ...
 
 
+class OrganPage(Protocol):
+    """Some of the organs that changed, whoever read them."""
+
+    @property
+    def version(self) -> int:
+        """Of the directory when they were read."""
+        ...
+
+    @property
+    def rows(self) -> Sequence[Mapping[str, JSON]]:
+        """Members of `wire.ListedOrgan`, as JSON, in the order of their numbers."""
+        ...
+
+    @property
+    def next(self) -> int | None:
+        """The number behind which the next page begins; None behind the last."""
+        ...
+
+
+class Organs(Protocol):
+    """The directory of organs by what changed in it."""
+
+    async def page(self, *, since: int, after: int, limit: int) -> OrganPage:
+        """At most `limit` organs that changed after version `since`, numbers above `after`."""
+        ...
+
+
 class Payloads(Protocol):
     """The part of `Blobs` the API uses: bytes go out, finished uploads come in."""
 
@@ -245,6 +273,8 @@ class WebServices:
     """Verifier keys of receipts and checkpoints, as C2SP signed notes write them."""
     gateway_hash: str | None = field(default=None, repr=False)
     """SHA-256 (hex) of the key of the VXP gateway in this process; it acts for the stations that have such a system."""
+    organs: Organs | None = None
+    """What `GET /organs` reads; None: this process does not serve it."""
     has_broker: bool = False
     """Whether stations have AMQP queues; `whoami` names them then."""
     figures: Figures | None = None

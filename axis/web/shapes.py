@@ -265,6 +265,32 @@ class Whoami(_Shape):
     limits: Bounds
 
 
+class ListedOrgan(_Shape):
+    """An organ of the directory."""
+
+    number: int
+    code: str
+    codes: Annotated[list[str], Field(description="Every code it has or had.")]
+    name: str
+    kind: str
+    parent: int | None
+    valid_from: str | None
+    valid_to: Annotated[str | None, Field(description="From then on it is closed.")]
+    successor: int | None
+    confidence: str
+    version: Annotated[int, Field(description="Of the directory, when it last changed.")]
+    connected: Annotated[bool, Field(description="Whether some station receives for it, as of this answer.")]
+
+
+class Organs(_Shape):
+    """Organs that changed, in the order of their numbers."""
+
+    type: Literal["organs"]
+    version: Annotated[int, Field(description="Of the directory; keep that of the first page.")]
+    organs: list[ListedOrgan]
+    next: Annotated[int | None, Field(description="`after` of the next page; null behind the last.")]
+
+
 class Consistency(_Shape):
     """Hashes that show that one checkpoint continues another (RFC 9162 section 2.1.4)."""
 

@@ -34,7 +34,7 @@ from axis.core.exchange import (
     whereabouts_json,
 )
 from axis.core.ids import is_id
-from axis.core.model import Channel, Digest, DocumentKey, Kind, Lane, SubmissionId
+from axis.core.model import Channel, Digest, DocumentKey, Kind, Lane, OrganNumber, SubmissionId
 from axis.core.ports import InboundMessage, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.web import shapes, wire
@@ -542,6 +542,48 @@ async def whoami(request: Request, caller: Caller) -> Response:
         max_body_bytes=services.limits.body_bytes,
     )
     return _answer(wire.whoami_json(who))
+
+
+@router.get(
+    wire.ORGANS,
+    summary="The directory of organs, by what changed",
+    responses=shapes.answers(
+        200, shapes.Organs, "In the order of their numbers; `next` leads to the next page."
+    ),
+)
+async def organs(
+    request: Request,
+    caller: Caller,  # noqa: ARG001 - to be a station is all it takes
+    since: Annotated[int, Query(ge=0, le=2**53, description="Version one has; 0: all organs.")] = 0,
+    after: Annotated[
+        int,
+        Query(ge=0, le=wire.MAX_ORGAN_NUMBER, description="`next` of the page before; 0: the first page."),
+    ] = 0,
+    limit: Annotated[
+        int, Query(ge=1, le=wire.MAX_ORGANS, description="Most organs in the answer.")
+    ] = wire.MAX_PAGE,
+) -> Response:
+    """
+    Organs that changed after version `since`, closed ones included. A copy of version n and everything that changed
+    since n make a copy of the version the first page names. A version below one's own: the axis goes on from an older
+    copy of its ledger, and the whole list is to be read again.
+    """
+    services = services_of(request)
+    if services.organs is None:
+        raise no(HTTPReason.UNAVAILABLE)
+    page = await services.organs.page(since=since, after=after, limit=limit)
+    directory = await services.directories.current()
+    at = services.clock.now()
+    rows: list[dict[str, JSON]] = []
+    for row in page.rows:
+        assert isinstance(row["number"], int), "an organ has a number"
+        number = OrganNumber(row["number"])
+        # The snapshot may be a moment older than the page: an organ it does not know has no station in it.
+        known = number in directory.organs
+        rows.append({**row, "connected": known and directory.station_of(number, at=at) is not None})
+    visit_of(request.scope).facts |= {"entries": len(rows), "since": since}
+    body = wire.organs_json(rows, version=page.version, following=page.next)
+    return Response(content=await asyncio.to_thread(dump, body), media_type=wire.JSON_TYPE)
 
 
 def _organs(directory: Directory, caller: Station, services: WebServices) -> tuple[wire.Speaks, ...]:

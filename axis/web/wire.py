@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum, unique
 from types import MappingProxyType
 from typing import Any, Final
@@ -60,6 +61,8 @@ EVENTS: Final = "/events"
 WHERE_IS: Final = "/documents/{document}"
 """GET: where a document of the caller stands, per receiver; its key, or its `DocumentId` percent-encoded."""
 WHOAMI: Final = "/whoami"
+ORGANS: Final = "/organs"
+"""GET `since` (version), `after` (number), `limit`: organs that changed after that version of the directory."""
 CHECKPOINT: Final = "/checkpoint"
 """GET, open to everybody: the newest signed note (C2SP tlog-checkpoint), 404 before the first."""
 CONSISTENCY: Final = "/consistency"
@@ -110,6 +113,9 @@ DIGEST_SHAPE: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 MAX_WAIT_SECONDS: Final = 60
 MAX_PAGE: Final = 500
+MAX_ORGANS: Final = 5_000
+"""Most organs in one answer: 120,000 take 24 of them, and one is about 2 MB."""
+MAX_ORGAN_NUMBER: Final = 2**31 - 1
 MAX_ACKS_BYTES: Final = 1024 * 1024
 MAX_HEADER_BYTES: Final = 16 * 1024
 MAX_HEADERS: Final = 100
@@ -296,6 +302,98 @@ def read_report(value: Mapping[str, Any]) -> SignedReport:
         receipt=read_receipt(receipt),
         valued=read_receipt(valued) if valued is not None else None,
     )
+
+
+# --- the directory of organs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedOrgan:
+    """An organ as the directory tells it to connected systems."""
+
+    number: int
+    """The axis's own number of it; never given to another."""
+    code: str
+    codes: tuple[str, ...]
+    """Every code it has or had."""
+    name: str
+    kind: str
+    parent: int | None
+    """Number of the organ above."""
+    valid_from: datetime | None
+    valid_to: datetime | None
+    """From then on it is closed; organs are never removed."""
+    successor: int | None
+    confidence: str
+    version: int
+    """Of the directory, when it last changed."""
+    connected: bool
+    """Whether some station receives for it, as of this answer: a change of that alone is no change of the organ."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganList:
+    """A page of what changed in the directory."""
+
+    version: int
+    """Of the directory when the page was read; what to ask `since` next time is that of the first page."""
+    organs: tuple[ListedOrgan, ...]
+    next: int | None
+    """What to ask `after` for the next page; None: this is the last."""
+
+
+def organs_json(
+    rows: Sequence[Mapping[str, JSON]], *, version: int, following: int | None
+) -> dict[str, JSON]:
+    """Answer to GET of the organs."""
+    return {"type": "organs", "version": version, "organs": [dict(one) for one in rows], "next": following}
+
+
+def read_organs(value: Mapping[str, Any]) -> OrganList:
+    """
+    The station's reading of it.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    following = _number(value, "next") if value.get("next") is not None else None
+    organs = tuple(_read_organ(one) for one in _objects(value, "organs"))
+    if following is not None and (not organs or following != organs[-1].number):
+        # Whoever turned pages by it would turn them for ever.
+        raise BadMessage("next", "the number of the last organ expected")
+    return OrganList(version=_number(value, "version"), organs=organs, next=following)
+
+
+def _read_organ(value: Mapping[str, Any]) -> ListedOrgan:
+    codes = value.get("codes")
+    if not isinstance(codes, list) or not all(isinstance(one, str) for one in codes):
+        raise BadMessage("codes", "a list of texts expected")
+    return ListedOrgan(
+        number=_number(value, "number"),
+        code=_text(value, "code"),
+        codes=tuple(codes),
+        name=_text(value, "name"),
+        kind=_text(value, "kind"),
+        parent=_number(value, "parent") if value.get("parent") is not None else None,
+        valid_from=_moment(value, "valid_from"),
+        valid_to=_moment(value, "valid_to"),
+        successor=_number(value, "successor") if value.get("successor") is not None else None,
+        confidence=_text(value, "confidence"),
+        version=_number(value, "version"),
+        connected=_switch(value, "connected"),
+    )
+
+
+def _moment(value: Mapping[str, Any], name: str) -> datetime | None:
+    if value.get(name) is None:
+        return None
+    try:
+        at = datetime.fromisoformat(_text(value, name))
+    except ValueError as error:
+        raise BadMessage(name, "a time expected") from error
+    if at.tzinfo is None:
+        raise BadMessage(name, "a time with its zone expected")
+    return at
 
 
 # --- whoami -------------------------------------------------------------------------------------------------------

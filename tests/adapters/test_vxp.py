@@ -57,7 +57,7 @@ class Town:
     registered: list[tuple[StationId, AgencyForm]] = field(default_factory=list)
     removed: list[tuple[StationId, str]] = field(default_factory=list)
 
-    async def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
+    async def every(self, _: Station, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
         for one in self.agencies:
             if (level is None or one.level == level) and (include_deleted or not one.is_deleted):
                 yield one

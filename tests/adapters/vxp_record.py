@@ -41,7 +41,7 @@ _DATA: Final = re.compile(r'"data":"[A-Za-z0-9+/=]{40,}"')
 class _Agencies:
     """One organ."""
 
-    async def every(self, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
+    async def every(self, _: Station, *, level: int | None, include_deleted: bool) -> AsyncIterator[Agency]:
         del level, include_deleted
         yield Agency(
             id="41",

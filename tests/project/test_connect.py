@@ -41,6 +41,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "acks": lambda value: read_station_message(json.dumps(value).encode()),
     "where_is": read_whereabouts,
     "problem": _read_problem,
+    "organs": http.read_organs,
 }
 
 
@@ -102,6 +103,7 @@ def test_every_word_of_the_contract_is_named(word: str) -> None:
             "EVENTS",
             "WHERE_IS",
             "WHOAMI",
+            "ORGANS",
             "CHECKPOINT",
             "CONSISTENCY",
             "PROOF",
@@ -128,5 +130,6 @@ def test_numbers_are_those_of_the_contract() -> None:
     assert f"At most {MAX_ACKS} in one message" in _PAGE
     assert f"up to {amqp.MAX_SUBMIT_BYTES >> 20} MiB" in _PAGE
     assert f"at most {amqp.MAX_REFS}" in _PAGE
+    assert f"at most {http.MAX_ORGANS:,} in an answer" in _PAGE
     assert f"`wait` up to {http.MAX_WAIT_SECONDS} seconds" in _PAGE
     assert f"the first {amqp.MAX_NOTICES_BYTES >> 10} KiB" in _PAGE
