@@ -66,6 +66,7 @@ from axis.ledger.expiry import SQLWarned
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.migrate import current, upgrade
+from axis.ledger.organ_changes import SQLOrganPages
 from axis.ledger.outbox import SQLOutbox
 from axis.ledger.people import person_named, read_people
 from axis.ledger.queries import Queries
@@ -207,6 +208,7 @@ class Axis:
     view: SQLStationView
     log: SQLLogView
     figures: SQLFigures
+    organ_pages: SQLOrganPages
     bells: Bells
     pipeline: Pipeline
     holds: HoldKeeper
@@ -733,6 +735,7 @@ def _wire(
         view=view,
         log=log_view,
         figures=SQLFigures(ledger),
+        organ_pages=SQLOrganPages(ledger),
         bells=bells,
         pipeline=pipeline,
         holds=holds,

@@ -30,7 +30,6 @@ from axis.bootstrap import Axis, SystemRandomness, open_axis, open_broker
 from axis.core.credentials import KEY_BYTES, hash_of_key
 from axis.core.errors import ServiceUnavailable, SettingsError
 from axis.core.retry import DELIVERIES, Backoff
-from axis.ledger.organ_changes import SQLOrganPages
 from axis.settings import Settings
 from axis.vxp import run_gateway
 from axis.web.app import create_app
@@ -206,7 +205,7 @@ def web_services(axis: Axis, *, has_broker: bool, gateway_hash: str | None = Non
         uploads=axis.uploads,
         spool=axis.spool,
         directories=axis.directories,
-        organs=SQLOrganPages(axis.ledger),
+        organs=axis.organ_pages,
         clock=axis.clock,
         ids=axis.ids,
         folder=settings.blobs / "arriving",
