@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST  := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=10
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing chaos fuzz
+.PHONY: help setup demo test check up compose services itest-remote lint types fast coverage docs locked bench bench-signing chaos crash fuzz
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,10 @@ fuzz: setup ## Ten minutes of hostile messages and certificates, by coverage and
 	  PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/python -m tests.signing.fuzz_by_coverage $$entrance $$(($(FUZZ_SECONDS) / 4)) || exit 1; \
 	done
 	$(BIN)/python -W ignore -m tests.signing.fuzz --seconds $$(($(FUZZ_SECONDS) / 2))
+
+crash: setup ## Kill at every single moment of the road, embedded and on servers; make test kills at every third or fourth
+	@$(BIN)/python -m tests.services install
+	AXIS_TEST_EVERY_MOMENT=1 $(PYTEST) --nothing-skipped tests/faults
 
 coverage: setup ## Every test with branch coverage, also of the processes tests start
 	@$(BIN)/python -m tests.services install

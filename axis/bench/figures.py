@@ -1,5 +1,5 @@
 """
-What a benchmark found: one `Figure` a row, the same for a terminal, for JSON and for docs/bench.md.
+What a benchmark found: one `Figure` a row, the same for a terminal, for JSON and for a page.
 """
 
 from __future__ import annotations

@@ -295,21 +295,6 @@ async def test_queues_of_another_kind_are_said(town: Town) -> None:
     assert not await can_submit(town, me), "rights are given last"
 
 
-async def test_without_the_hubs_exchanges_no_station_is_half_made(broker: Broker) -> None:
-    vhost = await asyncio.to_thread(broker.make_vhost)
-    try:
-        async with Management(vhost.management_url, vhost=vhost.name) as management:
-            with pytest.raises(ManagementRefused):
-                await StationUsers(management).add(
-                    StationId("s-half"), secret="0123456789abcdef", password=PASSWORD
-                )
-            rights = await management.call("GET", "permissions/{vhost}/s-half")
-    finally:
-        await asyncio.to_thread(vhost.remove)
-
-    assert rights is None
-
-
 async def test_no_broker_is_service_unavailable_and_no_password_is_said() -> None:
     async with Management("http://admin:hunter2@127.0.0.1:1", vhost="/") as management:
         with pytest.raises(ServiceUnavailable) as raised:

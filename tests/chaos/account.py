@@ -149,6 +149,7 @@ class Account:
 
     async def _tell_lost(self, axis: Axis) -> None:
         """What the ledger knows of deliveries that never came, or of which nobody said that they were taken."""
+        await self._tell_buried(axis)
         query = select(t.delivery.c.id).where(t.delivery.c.state.in_([one.value for one in PENDING]))
         async with axis.ledger.reading() as connection:
             pending = set((await connection.execute(query)).scalars())
@@ -162,6 +163,14 @@ class Account:
                 self.problems += [
                     text for text in (bytes(one).decode() for one in records) if delivery in text
                 ]
+
+    async def _tell_buried(self, axis: Axis) -> None:
+        """Nothing here kills who takes it: whatever was buried was an innocent's word."""
+        async with axis.ledger.reading() as connection:
+            for row in await connection.execute(select(t.buried)):
+                self.problems.append(
+                    f"buried: {row.station_id}, {row.message_id}, {row.reason}, {row.size} bytes"
+                )
 
     async def _judge_ledger(self, axis: Axis) -> None:
         queries = axis.queries(viewer="chaos")

@@ -103,7 +103,8 @@ async def _busy(office: Office) -> Office:
 
 def test_every_act_is_tried() -> None:
     """An act that is added later must join the list above."""
-    public = {name for name in vars(Acts) if not name.startswith("_")}
+    # `act` is the way all of them go, those of stations too.
+    public = {name for name in vars(Acts) if not name.startswith("_")} - {"act"}
 
     assert public == set(EVERY_ACT)
 

@@ -247,6 +247,9 @@ def test_every_refusal_kind_that_a_letter_can_meet_is_shown(demo: dict[str, Any]
         ReasonCode.VALIDATE_SCHEMA,
         ReasonCode.VALIDATE_ATTACHMENT_TWICE,
         ReasonCode.VERIFY_LEGACY,
+        # Of what follows a document: a status without its reason, and what is sent after a recall.
+        ReasonCode.VALIDATE_STATUS_REASON,
+        ReasonCode.ROUTE_RECALLED,
     }
     assert known - shown == {code.value for code in ours_or_later}
 

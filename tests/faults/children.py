@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -67,3 +68,16 @@ class Zygote:
             raise RuntimeError("the zygote has died")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+
+EVERY_MOMENT = "AXIS_TEST_EVERY_MOMENT"
+
+
+def stride(usual: int) -> tuple[int, int]:
+    """
+    How many moments to go on each time, and where to begin, drawn anew: together the runs of a few days kill at all of
+    them. With AXIS_TEST_EVERY_MOMENT set one run does (`make crash`).
+    """
+    if os.environ.get(EVERY_MOMENT):
+        return 1, 0
+    return usual, random.randrange(usual)

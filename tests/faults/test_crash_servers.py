@@ -28,12 +28,12 @@ from axis.edxml.message import StatusCode
 from axis.ledger import tables as t
 from axis.ledger.check import check
 from axis.ledger.store import SQLLedger, open_engine
-from tests.faults.children import Zygote
+from tests.faults.children import Zygote, stride
 from tests.flow.office import KEYS, LOG, Office
 from tests.flow.town import AT, HANOI, Ticking, a_letter, a_station
 from tests.services.rabbitmq import Vhost
 
-_MOST_HUBS = 200
+_MOST_HUBS = 300
 _STATIONS = ("vpcp", "ha-noi", "bo-tttt")
 _PASSWORD = "of-a-test-" + "x" * 33
 
@@ -102,9 +102,11 @@ async def test_hubs_are_killed_one_call_later_each_time(
         for station in stations.values():
             await station.open()
         receivers = [asyncio.ensure_future(traffic.receive(name)) for name in _STATIONS]
+        every, first = stride(4)
         for number in range(1, _MOST_HUBS + 1):
             sending = asyncio.create_task(traffic.send(number))
-            moment = await _one_hub(zygote, number, vhost, database_url, tmp_path)
+            kill_at = 1 + first + every * (number - 1)
+            moment = await _one_hub(zygote, kill_at, number, vhost, database_url, tmp_path)
             pid = _start(zygote, None, number + 1_000, vhost, database_url, tmp_path)
             async with asyncio.timeout(60):
                 await sending
@@ -138,7 +140,7 @@ async def test_hubs_are_killed_one_call_later_each_time(
     assert {row["id"] for row in deliveries} == set(traffic.taken)
     assert checked.ok, checked.problems
     print(
-        f"{len(killed)} hubs killed: {Counter(killed)}; handed out twice: {traffic.taken.total() - 2 * sent}"
+        f"{len(killed)} hubs killed, every {every} calls from {first + 1}: {Counter(killed)}; handed out twice: {traffic.taken.total() - 2 * sent}"
     )
 
 
@@ -166,9 +168,11 @@ def _start(
     )
 
 
-async def _one_hub(zygote: Zygote, number: int, vhost: Vhost, database_url: str, folder: Path) -> str:
-    """Run a hub that kills itself at its `number`-th moment; returns the moment, empty when it ran out of work."""
-    pid = _start(zygote, number, number, vhost, database_url, folder)
+async def _one_hub(
+    zygote: Zygote, kill_at: int, number: int, vhost: Vhost, database_url: str, folder: Path
+) -> str:
+    """Run a hub that kills itself at its `kill_at`-th moment; returns the moment, empty when it ran out of work."""
+    pid = _start(zygote, kill_at, number, vhost, database_url, folder)
     waiting = asyncio.create_task(asyncio.to_thread(zygote.wait))
     try:
         async with asyncio.timeout(6):

@@ -242,7 +242,8 @@ async def _live(story: Story, random_: random.Random) -> list[Sent]:
             (step, organ)
             for organ in one.consignment_of
             for step in DeliveryStep
-            if (one.states[organ], step) in DELIVERY
+            # Asking back changes no state and no count.
+            if (one.states[organ], step) in DELIVERY and step is not DeliveryStep.ASK_BACK
         ]
         if possible:
             step, organ = random_.choice(possible)
