@@ -14,6 +14,7 @@ import binascii
 import os
 import re
 import stat
+import tempfile
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -160,17 +161,28 @@ def create_key_file(path: Path, *, name: str, seed: bytes) -> SigningKey:
     """
     Make a key and its file, readable by its owner alone. An existing file is never overwritten.
 
+    The file appears whole or not at all: another process may look for it, and this one may be killed, at any moment.
+
     Raises:
         MaterialError: the file exists or cannot be written.
     """
     key = SigningKey.from_seed(name, seed=seed)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
-        descriptor = os.open(path, flags, 0o600)
-        with os.fdopen(descriptor, "wb") as out:
-            out.write(key._line())  # noqa: SLF001  # the one place that writes a secret
-            out.flush()
-            os.fsync(out.fileno())
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                out.write(key._line())  # noqa: SLF001  # the one place that writes a secret
+                out.flush()
+                os.fsync(out.fileno())
+            # Unlike a rename, a link never replaces what somebody else has put there meanwhile.
+            os.link(temporary, path)
+        finally:
+            Path(temporary).unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except FileExistsError as problem:
         raise MaterialError("key file exists", path.name) from problem
     except OSError as problem:

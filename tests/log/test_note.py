@@ -1,6 +1,7 @@
 """Signed notes, key files, checkpoints and inclusion proofs as text."""
 
 import base64
+import errno
 import os
 from dataclasses import replace
 from hashlib import sha256
@@ -249,6 +250,23 @@ def test_a_key_file_is_its_owners_alone(tmp_path: Path) -> None:
     with pytest.raises(MaterialError) as refused:
         create_key_file(path, name=ORIGIN, seed=bytes(32))
     assert refused.value.cause == "key file exists"
+
+
+def test_nobody_ever_finds_half_a_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is whole and on the disk there is none: two hubs start at once, and each may be killed at any moment."""
+    path = tmp_path / "log.key"
+
+    def full(_: int) -> None:
+        assert not path.exists()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(MaterialError) as refused:
+            create_key_file(path, name=ORIGIN, seed=bytes(32))
+
+    assert refused.value.cause == "cannot write key file"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o620, 0o601])
