@@ -226,8 +226,9 @@ class BrokerPublisher:
             road.drop(lane)
             raise ServiceUnavailable(SERVICE, "the connection broke") from error
         except TimeoutError as error:
-            if lane.broken_off:
-                # Behind the first on the same channel; on a busy machine both times are up in the same moment.
+            if lane.broken_off and road is self._main:
+                # Behind the first on the same channel; on a busy machine both times are up in the same moment. On a
+                # byway everybody waits for the same queue, so each has waited for its own.
                 raise ServiceUnavailable(SERVICE, "no confirm in time") from error
             # The first to wait in vain: the broker answers in order, so it is this queue that holds up the others.
             self._doubt(parcel.station)
