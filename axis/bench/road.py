@@ -147,7 +147,7 @@ async def measure_road(
         # At a rate the figure is latency: how many went through is what was asked for.
         documents_per_s=len(letters) / seconds if pace.per_second is None else None,
         cpu_ms_per_document=everything / len(letters),
-        cpu_ms={name: value / len(letters) for name, value in spent.items() if value},
+        cpu_ms={name: value / len(letters) for name, value in spent.items()},
         load=pace.name,
         hubs=run.hubs,
         times=percentiles([at - handed_in[digest] for digest, at in seen]),
