@@ -52,6 +52,8 @@ class Witness:
         self._line = line
         self._memory = memory
         self._trusted = trusted
+        self._turn = asyncio.Lock()
+        """One look at a time: of two at once the slower could be shown less than the other has remembered."""
 
     async def look(self) -> Checkpoint | None:
         """
@@ -61,6 +63,10 @@ class Witness:
             HistoryRewritten: it does not.
             BadAnswer: what the axis shows is no checkpoint, or not signed by a pinned key.
         """
+        async with self._turn:
+            return await self._look()
+
+    async def _look(self) -> Checkpoint | None:
         note = await self._line.checkpoint()
         known = self._memory.checkpoint
         if note is None:

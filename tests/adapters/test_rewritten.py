@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import sqlite3
 import urllib.request
@@ -150,8 +151,11 @@ async def test_yesterdays_copy_does_not_start_until_it_was_said_in_public(tmp_pa
         assert said["record"] == event.record.decode()
         assert verify_proof(said["proof"], leaf=event.hash, keys=keys.log)[0] == said["index"]
         async with real.station(credentials, state=tmp_path / "s") as station:
-            with pytest.raises(HistoryRewritten, match="restored from a backup"):
+            # Told once: to whoever looks first, the station by itself or its caller.
+            with contextlib.suppress(HistoryRewritten):
                 await station.witness()
+            assert station.alarm is not None
+            assert "restored from a backup" in str(station.alarm)
         assert (await real.axis.check_ledger()).ok
 
 

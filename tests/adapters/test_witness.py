@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from adapters.errors import BadAnswer, HistoryRewritten
+from adapters.over_http import OverHTTP
 from tests.adapters.contract import OTHER_KEYS, package, until
 from tests.adapters.worlds import HTTPWorld, http_world
 from tests.services.proxy import TCPProxy
@@ -40,6 +42,33 @@ async def test_a_log_that_grows_is_consistent(world: HTTPWorld, tmp_path: Path) 
                 await station.submit(package(10 * round_number + number))
                 await station.witness()
             assert station.alarm is None
+
+
+async def test_looks_at_the_same_time_do_not_overtake_each_other(
+    world: HTTPWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one look is shown late is older than what another has remembered meanwhile: no reason for an alarm."""
+    real, grown, fetched = OverHTTP.checkpoint, asyncio.Event(), asyncio.Event()
+
+    async def late(line: OverHTTP) -> str | None:
+        note = await real(line)
+        if not fetched.is_set():
+            fetched.set()
+            await grown.wait()
+        return note
+
+    await seen(world, tmp_path / "s")
+    async with world.connect(state=tmp_path / "s", trusted=world.trusted) as station:
+        monkeypatch.setattr(OverHTTP, "checkpoint", late)
+        first = asyncio.ensure_future(station.witness())
+        await fetched.wait()
+        await station.submit(package(99))
+        second = asyncio.ensure_future(station.witness())
+        done, _ = await asyncio.wait({second}, timeout=1)
+        grown.set()
+        await asyncio.gather(first, second)
+        assert station.alarm is None
+    assert not done, "the second waits for the first"
 
 
 def change(world: HTTPWorld) -> None:
