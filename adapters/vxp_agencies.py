@@ -7,7 +7,7 @@ keeps a copy of what the axis tells its stations (`adapters.vxp_copy`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from adapters.station import Station
 from adapters.vxp_words import written
 from axis.core.model import StationId
+from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,37 @@ class Agency:
     changed_at: datetime | None = None
     is_deleted: bool = False
     is_connected: bool = True
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        number: int,
+        parent: int | None,
+        main_code: str,
+        codes: Sequence[str],
+        name: str,
+        level: int,
+        version: int,
+        is_open: bool,
+        is_connected: bool,
+    ) -> Agency:
+        """An organ of the directory; `codes` are all it is known under, told apart by their form."""
+        by_form = {parse_organ_code(code).form: code for code in codes}
+        code_102 = by_form.get(OrganCodeForm.QCVN_102, "")
+        return cls(
+            id=str(number),
+            parent=str(parent) if parent is not None else None,
+            code=code_102 or main_code,
+            name=name,
+            old_code=by_form.get(OrganCodeForm.NINE_CHARACTERS, ""),
+            code_102=code_102,
+            code_qd20=by_form.get(OrganCodeForm.DECISION_20, ""),
+            level=level,
+            version=version,
+            is_deleted=not is_open,
+            is_connected=is_connected,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

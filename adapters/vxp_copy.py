@@ -17,7 +17,6 @@ from adapters.station import Station
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
 from axis.core.model import StationId
 from axis.core.ports import Clock
-from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
 from axis.web.wire import MAX_ORGANS, ListedOrgan
 
 _ANEW: Final = timedelta(days=1)
@@ -47,7 +46,17 @@ class CopiedAgencies:
             depth = _depth(organ, organs)
             is_open = _is_open(organ, at)
             if (level is None or depth == level) and (is_open or include_deleted):
-                yield _agency(organ, depth, is_open=is_open)
+                yield Agency.of(
+                    number=organ.number,
+                    parent=organ.parent,
+                    main_code=organ.code,
+                    codes=organ.codes,
+                    name=organ.name,
+                    level=depth,
+                    version=organ.version,
+                    is_open=is_open,
+                    is_connected=organ.connected,
+                )
 
     async def register(self, station: StationId, form: AgencyForm) -> None:  # noqa: ARG002 - the port's
         """See the port: not from here."""
@@ -113,21 +122,3 @@ def _depth(organ: ListedOrgan, organs: dict[int, ListedOrgan]) -> int:
         depth += 1
         above = organs.get(above.parent) if above.parent is not None else None
     return depth
-
-
-def _agency(organ: ListedOrgan, depth: int, *, is_open: bool) -> Agency:
-    by_form = {parse_organ_code(code).form: code for code in organ.codes}
-    code_102 = by_form.get(OrganCodeForm.QCVN_102, "")
-    return Agency(
-        id=str(organ.number),
-        parent=str(organ.parent) if organ.parent is not None else None,
-        code=code_102 or organ.code,
-        name=organ.name,
-        old_code=by_form.get(OrganCodeForm.NINE_CHARACTERS, ""),
-        code_102=code_102,
-        code_qd20=by_form.get(OrganCodeForm.DECISION_20, ""),
-        level=depth,
-        version=organ.version,
-        is_deleted=not is_open,
-        is_connected=organ.connected,
-    )

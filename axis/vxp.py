@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import ssl
 import tomllib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,10 +35,9 @@ from adapters.vxp_accounts import Account
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
 from adapters.vxp_server import serve
 from axis.bootstrap import Axis
-from axis.core.directory import Directory, Organ, View, VXPSystem
+from axis.core.directory import View, VXPSystem
 from axis.core.errors import AxisError, ServiceUnavailable, SettingsError
 from axis.core.model import StationId
-from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
 from axis.flow.station_acts import NotForStations
 
 _log = structlog.get_logger(__name__)
@@ -263,8 +262,16 @@ class DirectoryAgencies:
             is_open = organ.is_open(at)
             if (level is None or depth == level) and (is_open or include_deleted):
                 is_connected = directory.station_of(number, at=at) is not None
-                yield _agency(
-                    organ, directory, codes.get(number, []), depth, is_open=is_open, is_connected=is_connected
+                yield Agency.of(
+                    number=number,
+                    parent=organ.parent,
+                    main_code=organ.code,
+                    codes=codes.get(number, []),
+                    name=organ.name,
+                    level=depth,
+                    version=directory.version,
+                    is_open=is_open,
+                    is_connected=is_connected,
                 )
 
     async def register(self, station: StationId, form: AgencyForm) -> None:
@@ -286,29 +293,3 @@ class DirectoryAgencies:
             raise AgencyRefused(no.vi) from no
         except ServiceUnavailable as trouble:
             raise NotAnswered(str(trouble)) from trouble
-
-
-def _agency(
-    organ: Organ,
-    directory: Directory,
-    codes: Sequence[str],
-    depth: int,
-    *,
-    is_open: bool,
-    is_connected: bool,
-) -> Agency:
-    by_form = {parse_organ_code(code).form: code for code in codes}
-    code_102 = by_form.get(OrganCodeForm.QCVN_102, "")
-    return Agency(
-        id=str(organ.number),
-        parent=str(organ.parent) if organ.parent is not None else None,
-        code=code_102 or organ.code,
-        name=organ.name,
-        old_code=by_form.get(OrganCodeForm.NINE_CHARACTERS, ""),
-        code_102=code_102,
-        code_qd20=by_form.get(OrganCodeForm.DECISION_20, ""),
-        level=depth,
-        version=directory.version,
-        is_deleted=not is_open,
-        is_connected=is_connected,
-    )
