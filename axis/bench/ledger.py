@@ -562,7 +562,7 @@ async def _append(
             await tx.append([event])
             if event.document is not None:
                 body = f"report of {event.document}".encode()
-                await tx.keep_report(event.document, body=body, signature="{}")
+                await tx.keep_reports([(event.document, body, "{}")])
         spent += perf_counter() - began
         deliveries += len(lines)
         progress("append", done + 1, documents)

@@ -6,6 +6,7 @@ Where the axis touches the world: one Protocol per kind of I/O, implemented in `
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -370,6 +371,12 @@ class Transaction(Protocol):
         """Documents of these organs by `number/notation`, compared as people do; newest first, at most 20."""
         ...
 
+    async def codes_in_use(
+        self, codes: Sequence[tuple[OrganNumber, str]]
+    ) -> AbstractSet[tuple[OrganNumber, str]]:
+        """Those of these senders' codes for which `documents_coded` finds something."""
+        ...
+
     async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
         """Organs that have a delivery of the document or of a supplementary sending of it; locked until commit."""
         ...
@@ -424,8 +431,8 @@ class Transaction(Protocol):
         """Insert the events and everything that follows from them."""
         ...
 
-    async def keep_report(self, document: DocumentKey, *, body: bytes, signature: str) -> None:
-        """Keep a signed verification report."""
+    async def keep_reports(self, reports: Sequence[tuple[DocumentKey, bytes, str]]) -> None:
+        """Keep signed verification reports: document, report, signature."""
         ...
 
     async def pace_hold(self, submission: SubmissionId, *, next_try_at: datetime | None, tries: int) -> None:
@@ -542,11 +549,13 @@ class Valuations(Protocol):
     """
 
     async def take(self, *, at: datetime, until: datetime, limit: int) -> Sequence[ToValue]:
-        """Those that are due, oldest first; nobody else gets them before `until`."""
+        """
+        Those that are due, oldest first; nobody else gets them before `until`. What was taken before is taken alone.
+        """
         ...
 
-    async def keep(self, document: DocumentKey, *, until: datetime) -> None:
-        """Nobody else gets it before `until`: it is still being judged."""
+    async def keep(self, documents: Sequence[DocumentKey], *, until: datetime) -> None:
+        """Nobody else gets them before `until`: they are still being judged. One that is valued stays so."""
         ...
 
     async def put_off(self, document: DocumentKey, *, until: datetime, tries: int) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -223,6 +224,17 @@ def _without_collisions(judged: Sequence[Judged], fresh: Sequence[int]) -> tuple
     return now, later
 
 
+def _codes_sought(judged: Judged) -> list[tuple[OrganNumber, str]]:
+    """The sender and the code by which a new document's namesakes and other halves are found; else nothing."""
+    if not isinstance(judged, Routed):
+        return []
+    sender, message = judged.verified.sender.number, judged.verified.message
+    if not isinstance(message, Edoc) or message.business_type is not BusinessType.NEW:
+        return []
+    code = message.code if split_claim(sender, message) is None else message.code.without_suffix
+    return [(sender, code.written)]
+
+
 def _names(judged: Judged) -> set[object]:
     """What a message is called or names: whoever acts on a document is judged behind it, and behind its rivals."""
     if not isinstance(judged, Routed):
@@ -249,6 +261,8 @@ class _Round:
         self._events: list[Event] = []
         self._reports: list[tuple[DocumentKey, bytes]] = []
         self._holds: list[tuple[SubmissionId, datetime, int]] = []
+        self._coded: AbstractSet[tuple[OrganNumber, str]] = frozenset()
+        """Organs and codes of this round's new documents that earlier documents have, too."""
         self._numbers: dict[tuple[OrganNumber, OrganNumber], int] = {}
         """The next free number of every pair of organs that this round delivers documents between."""
         self.outcomes: dict[int, Event] = {}
@@ -264,6 +278,7 @@ class _Round:
                 if index in wanted
             ]
         )
+        self._coded = await self._tx.codes_in_use([key for _, one in items for key in _codes_sought(one)])
         decided: list[tuple[int, _Decision, str | None]] = []
         for index, one in items:
             holder = taken.get(wanted.get(index, ""))
@@ -305,9 +320,12 @@ class _Round:
         self._events += await follow(self._tx, self._events, at=self._at, ids=self._ids)
         self.stations |= {one for event in self._events for one in to_serve(event)}
         receipts = self._signer.sign([body for _, body in self._reports])
-        for (document, body), receipt in zip(self._reports, receipts, strict=True):
-            signature = dump(receipt_json(receipt)).decode()
-            await self._tx.keep_report(document, body=body, signature=signature)
+        await self._tx.keep_reports(
+            [
+                (document, body, dump(receipt_json(receipt)).decode())
+                for (document, body), receipt in zip(self._reports, receipts, strict=True)
+            ]
+        )
         for submission, next_try, tries in self._holds:
             await self._tx.pace_hold(submission, next_try_at=next_try, tries=tries)
 
@@ -400,10 +418,11 @@ class _Round:
         """
         sender = judged.verified.sender.number
         split = split_claim(sender, message)
-        code = message.code.without_suffix if split is not None else message.code
         coded = [
             one
-            for one in await self._tx.documents_coded(code.written, senders=[sender])
+            for key in _codes_sought(judged)
+            if key in self._coded
+            for one in await self._tx.documents_coded(key[1], senders=[sender])
             if one.business_type is BusinessType.NEW and one.root == one.id
         ]
         if split is None:

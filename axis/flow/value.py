@@ -1,13 +1,13 @@
 """
 The legal value of a document, from the signatures inside its attachments. Off the road: delivery never waits for it.
 
-    1 take     a document whose value is being checked; it is ours for a while, renewed as long as we work on it
-    2 unpack   its attachments, out of the received bytes, into files
+    1 take     documents whose value is being checked; they are ours for a while, renewed as long as we work on them
+    2 unpack   one after the other: its attachments, out of the received bytes, into files
     3 judge    file by file, in a process that can be killed
-    4 record   the value and what was found in each file, unless somebody else has; sender and receivers are told
+    4 record   the values and what was found in each file, unless somebody else has; sender and receivers are told
 
-A crash anywhere costs the time of step 1: another process takes the document, or the same one again. A file that
-hangs, eats memory or brings its process down is tried again and then costs the document its value, with the reason at
+A crash anywhere costs the time of step 1: another process takes the documents, or the same one again; one that was
+taken before and nothing came of it is taken alone, so that it costs no other its tries. A file that hangs, eats memory or brings its process down is tried again and then costs the document its value, with the reason at
 that file. What nobody can tell yet (revocation) stays "being checked", and so does everything for want of roots: those
 are ours to mend.
 
@@ -21,6 +21,7 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,9 +30,20 @@ from typing import BinaryIO, Protocol
 
 import structlog
 
+from axis.core.directory import Directory
 from axis.core.errors import AxisError, ServiceUnavailable
 from axis.core.events import JSON, Event, EventKind
-from axis.core.model import Actor, Attachment, DeliveryState, EventId, LegalValue, StationId, Tier, iso
+from axis.core.model import (
+    Actor,
+    Attachment,
+    DeliveryState,
+    DocumentKey,
+    EventId,
+    LegalValue,
+    StationId,
+    Tier,
+    iso,
+)
 from axis.core.ports import Blobs, Clock, Directories, Ids, Ledger, ToValue, Valuations
 from axis.core.rows import DeliveryRow, DocumentRow
 from axis.core.text import printable
@@ -65,6 +77,10 @@ class Judge(Protocol):
 class ValuePace:
     """How patiently."""
 
+    batch: int = 32
+    """Most documents taken at a time, and recorded in one transaction."""
+    record_seconds: float = 1.0
+    """What is judged is recorded after this time, though more of the batch is to be judged."""
     lease: timedelta = timedelta(seconds=30)
     renew_seconds: float = 10.0
     sweep_seconds: float = 1.0
@@ -82,6 +98,15 @@ class ValuePace:
 
 class Unjudgeable(AxisError):
     """It cannot be judged now, for a cause that is ours: stored bytes that are gone or changed, no roots."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Valued:
+    """What is to be recorded of a document."""
+
+    document: DocumentRow
+    judgement: DocumentJudgement
+    files: Sequence[tuple[Attachment, PdfReport]]
 
 
 class Valuer:
@@ -151,46 +176,74 @@ class Valuer:
                         await stop.wait()
 
     async def turn(self, judge: Judge, *, stop: asyncio.Event | None = None) -> bool:
-        """Take one document and judge it; whether there was one."""
+        """Take documents and judge them; whether there were any."""
         at = self._clock.now()
-        for taken in await self._valuations.take(at=at, until=at + self._pace.lease, limit=1):  # 1
-            await self._value(taken, judge, stop or asyncio.Event())
-            return True
-        return False
+        taken = await self._valuations.take(  # 1
+            at=at, until=at + self._pace.lease, limit=self._pace.batch
+        )
+        if not taken:
+            return False
+        stop = stop or asyncio.Event()
+        loop = asyncio.get_running_loop()
+        ours = {one.document.id for one in taken}
+        async with self._held(ours), self._scratch() as folder:
+            directory = await self._directories.current()
+            valued: list[_Valued] = []
+            record_at = loop.time() + self._pace.record_seconds
+            for number, one in enumerate(taken):
+                if stop.is_set():
+                    await self._put_off(one, timedelta(), tries=one.tries - 1)
+                    continue
+                found = await self._value(one, judge, stop, directory, folder / str(number))
+                if found is not None:
+                    valued.append(found)
+                else:
+                    ours.discard(one.document.id)
+                if loop.time() > record_at:
+                    await self._record(valued)  # 4
+                    valued = []
+                    record_at = loop.time() + self._pace.record_seconds
+            await self._record(valued)  # 4
+        return True
 
-    async def _value(self, taken: ToValue, judge: Judge, stop: asyncio.Event) -> None:
+    async def _value(
+        self, taken: ToValue, judge: Judge, stop: asyncio.Event, directory: Directory, folder: Path
+    ) -> _Valued | None:
+        """What is to be recorded; None: it was put off."""
         document = taken.document
         if document.tier is Tier.INDETERMINATE:
             # Whether it was signed by its sender at all is settled first.
             await self._put_off(taken, self._pause(document), tries=0)
-            return
+            return None
         try:
-            await self._judge(taken, judge, stop)
+            return await self._judge(taken, judge, stop, directory, folder)
         except (Unjudgeable, OSError) as why:
             log.error("value.impossible", document=document.id, cause=str(why))  # noqa: TRY400 - the cause is named
             await self._put_off(taken, self._pause(document), tries=0)
-            return
         except ServiceUnavailable:
             raise
         except Exception:
             # A fault of ours in one document must neither stop the hub nor be tried at once for ever.
             log.exception("value.fault", document=document.id)
             await self._put_off(taken, self._pace.ours_again, tries=taken.tries)
+        return None
 
-    async def _judge(self, taken: ToValue, judge: Judge, stop: asyncio.Event) -> None:
-        files = await self._look_into(taken, judge)
+    async def _judge(
+        self, taken: ToValue, judge: Judge, stop: asyncio.Event, directory: Directory, folder: Path
+    ) -> _Valued | None:
+        files = await self._look_into(taken, judge, directory, folder)
         if stop.is_set() and any(report.reason is PdfReason.CRASH for _, report in files):
             await self._put_off(taken, timedelta(), tries=taken.tries - 1)
-            return
+            return None
         if self._may_be_ours(taken, files):
             await self._put_off(taken, self._pace.ours_again, tries=taken.tries)
-            return
+            return None
         final = [(file, _given_up(report)) for file, report in files]
         judgement = document_value([(file.content_id, report) for file, report in final])
         if judgement.value.value == LegalValue.CHECKING.value:
             await self._put_off(taken, self._pause(taken.document), tries=0)
-            return
-        await self._record(taken, judgement, final)  # 4
+            return None
+        return _Valued(document=taken.document, judgement=judgement, files=final)
 
     def _may_be_ours(self, taken: ToValue, files: Sequence[tuple[Attachment, PdfReport]]) -> bool:
         """Whether a file failed by a fault of the judging, and has not failed so often that it counts."""
@@ -209,15 +262,17 @@ class Valuer:
 
     # --- 2, 3 -----------------------------------------------------------------------------------------------------
 
-    async def _look_into(self, taken: ToValue, judge: Judge) -> Sequence[tuple[Attachment, PdfReport]]:
-        """Every attachment with what was found in it."""
+    async def _look_into(
+        self, taken: ToValue, judge: Judge, directory: Directory, folder: Path
+    ) -> Sequence[tuple[Attachment, PdfReport]]:
+        """Every attachment with what was found in it; its files lie in `folder` while they are judged."""
         document = taken.document
         if taken.tries > self._pace.most_takings:
             # Whoever opened it has died of it, again and again; a file is opened for its verdict, not for that.
             return [(one, PdfReport(reason=PdfReason.GIVEN_UP)) for one in document.attachments]
         if not document.attachments:
             return ()
-        async with self._held(document), self._scratch() as folder:
+        try:
             found = await asyncio.to_thread(
                 _unpack,
                 self._blobs.path(document.digest),
@@ -226,40 +281,38 @@ class Valuer:
                 limits=self._limits,
                 most=judge.file_bytes,
             )
-            keys = await self._keys(document)
+            bound = directory.bound(document.sender, at=document.received_at)
+            keys = RoleKeys(organ=frozenset(SPKI(one.spki) for one in bound))
             reports: dict[str, PdfReport] = {}
             for digest, path in found.items():
                 report = await judge.judge(path, at=document.received_at, keys=keys)
                 if report is None:
                     raise Unjudgeable("no roots for the signatures in attachments can be read")
                 reports[digest] = report
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return [(one, reports[one.sha256]) for one in document.attachments]
 
-    async def _keys(self, document: DocumentRow) -> RoleKeys:
-        directory = await self._directories.current()
-        bound = directory.bound(document.sender, at=document.received_at)
-        return RoleKeys(organ=frozenset(SPKI(one.spki) for one in bound))
-
     @asynccontextmanager
-    async def _held(self, document: DocumentRow) -> AsyncIterator[None]:
-        """Keep the document ours while the block runs."""
-        renewing = asyncio.ensure_future(self._renew(document))
+    async def _held(self, documents: AbstractSet[DocumentKey]) -> AsyncIterator[None]:
+        """Keep the documents ours while the block runs."""
+        renewing = asyncio.ensure_future(self._renew(documents))
         try:
             yield
         finally:
             renewing.cancel()
             await asyncio.wait({renewing})
 
-    async def _renew(self, document: DocumentRow) -> None:
+    async def _renew(self, documents: AbstractSet[DocumentKey]) -> None:
         while True:
             await asyncio.sleep(self._pace.renew_seconds)
-            # Should it become another's, the work is done twice and recorded once.
+            # Should one become another's, the work is done twice and recorded once.
             with contextlib.suppress(ServiceUnavailable):
-                await self._valuations.keep(document.id, until=self._clock.now() + self._pace.lease)
+                await self._valuations.keep(sorted(documents), until=self._clock.now() + self._pace.lease)
 
     @asynccontextmanager
     async def _scratch(self) -> AsyncIterator[Path]:
-        """A folder of this document's files, gone afterwards."""
+        """A folder for the files of what was taken, gone afterwards."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._folder))
         try:
@@ -269,38 +322,41 @@ class Valuer:
 
     # --- 4 --------------------------------------------------------------------------------------------------------
 
-    async def _record(
-        self,
-        taken: ToValue,
-        judgement: DocumentJudgement,
-        files: Sequence[tuple[Attachment, PdfReport]],
-    ) -> None:
+    async def _record(self, valued: Sequence[_Valued]) -> None:
+        if not valued:
+            return
+        events: dict[DocumentKey, Event] = {}
         async with self._ledger.transaction() as tx:
-            row = (await tx.being_valued([taken.document.id])).get(taken.document.id)
-            if row is None:
-                # Another process was quicker, or the document's own verdict ended the question.
-                return
+            # Not there: another process was quicker, or the document's own verdict ended the question.
+            rows = await tx.being_valued([one.document.id for one in valued])
+            carried: dict[DocumentKey, list[DeliveryRow]] = {}
+            for delivery in await tx.deliveries_of(sorted(rows)):
+                carried.setdefault(delivery.document, []).append(delivery)
             at = self._clock.now()
-            told = _stations(row, await tx.deliveries_of([row.id]))
-            event = Event(
-                id=EventId(self._ids.new(at)),
-                kind=EventKind.DOCUMENT_VALUED,
-                at=at,
-                by=_BY,
-                document=row.id,
-                stations=told,
-                facts=_facts(row, judgement, files),
-                previous=row.head,
-            )
-            await tx.append([event])
-        log.info(
-            "document.valued",
-            document=row.id,
-            value=judgement.value.value,
-            files=len(files),
-            seconds=round((at - row.accepted_at).total_seconds(), 1),
-        )
-        self._bells.ring(told)
+            for one in valued:
+                row = rows.get(one.document.id)
+                if row is not None:
+                    events[row.id] = Event(
+                        id=EventId(self._ids.new(at)),
+                        kind=EventKind.DOCUMENT_VALUED,
+                        at=at,
+                        by=_BY,
+                        document=row.id,
+                        stations=_stations(row, carried.get(row.id, ())),
+                        facts=_facts(row, one.judgement, one.files),
+                        previous=row.head,
+                    )
+            await tx.append(list(events.values()))
+        for one in valued:
+            if one.document.id in events:
+                log.info(
+                    "document.valued",
+                    document=one.document.id,
+                    value=one.judgement.value.value,
+                    files=len(one.files),
+                    seconds=round((at - one.document.accepted_at).total_seconds(), 1),
+                )
+        self._bells.ring({station for event in events.values() for station in event.stations})
 
 
 def _stations(document: DocumentRow, deliveries: Sequence[DeliveryRow]) -> tuple[StationId, ...]:
@@ -419,6 +475,7 @@ def _unpack(
     Raises:
         Unjudgeable: the stored bytes are gone, or are not those that were accepted.
     """
+    folder.mkdir(mode=0o700)
     files = _Files(folder, most=most)
     try:
         with payload.open("rb") as source:

@@ -2,7 +2,8 @@
 The directory as the flow sees it: one immutable snapshot, read from the ledger when its version has changed.
 
 Every act of a person raises the version in its own transaction, so that one look at one row tells whether the snapshot
-still stands. Only reads; who changes the directory is `axis.flow.acts`.
+still stands. Callers that come while somebody looks share the next look: every caller's look begins after it came, and
+hundreds of messages cost one. Only reads; who changes the directory is `axis.flow.acts`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from axis.core.model import (
     StationState,
     from_micros,
 )
+from axis.flow.together import Together
 from axis.ledger import tables as t
 from axis.ledger.projections import ORGANS_VERSION, WHOLE_VERSION
 from axis.ledger.store import SQLLedger
@@ -49,26 +51,25 @@ class SQLDirectories:
         self._ledger = ledger
         self._snapshot: Directory | None = None
         self._organs: _Organs | None = None
-        self._reading = asyncio.Lock()
+        self._looks: Together[None, Directory] = Together(self._look, most=100_000)
 
     async def current(self) -> Directory:
         """See the port."""
-        if self._snapshot is not None and self._snapshot.version == await self._version():
-            return self._snapshot
-        async with self._reading:
-            # Whoever waited here finds what the first one read.
-            if self._snapshot is None or self._snapshot.version != await self._version():
-                await self._read()
-            assert self._snapshot is not None, "what was read is there"
-            return self._snapshot
+        return (await self._looks.bring([None]))[0]
+
+    async def _look(self, callers: Sequence[None]) -> Sequence[Directory]:
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.version != await self._version():
+            snapshot = await self._read()
+        return [snapshot] * len(callers)
 
     async def _version(self) -> int:
         table = t.directory_version
         query = select(table.c.n).where(table.c.id == WHOLE_VERSION)
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             return int((await connection.execute(query)).scalar() or 0)
 
-    async def _read(self) -> None:
+    async def _read(self) -> Directory:
         # All tables as of one moment, the versions too.
         async with self._ledger.reading(snapshot=True) as connection:
 
@@ -90,6 +91,7 @@ class SQLDirectories:
             rest = [await every(table) for table in tables]
         self._organs = organs
         self._snapshot = _snapshot(versions.get(WHOLE_VERSION, 0), organs, *rest)
+        return self._snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

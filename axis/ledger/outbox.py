@@ -35,6 +35,7 @@ from axis.core.model import (
 from axis.core.ports import Ready
 from axis.core.rows import DocumentRow, SubmissionRow
 from axis.ledger import tables as t
+from axis.ledger.bulk import among
 from axis.ledger.store import (
     SQLLedger,
     SQLTransaction,
@@ -91,7 +92,7 @@ class SQLOutbox:
 
     async def _stations(self, *conditions: ColumnElement[bool]) -> Sequence[StationId]:
         query = select(t.station.c.id).where(*conditions).order_by(t.station.c.id)
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             return [StationId(one) for one in (await connection.execute(query)).scalars()]
 
     async def lease(
@@ -124,7 +125,7 @@ class SQLOutbox:
             .order_by(table.lane, table.id)
             .limit(1)
         )
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             return (await connection.execute(query)).first() is not None
 
     async def _in_hand(self, tx: SQLTransaction, station: StationId, *, now: int) -> int:
@@ -170,7 +171,7 @@ class SQLOutbox:
             .order_by(table.state_at, table.id)
             .limit(limit)
         )
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             return [ConsignmentId(one) for one in (await connection.execute(query)).scalars()]
 
     # --- holds ----------------------------------------------------------------------------------------------------
@@ -247,17 +248,15 @@ async def read_ready(
     notices = await _notices_of(connection, documents.values())
     refs_of: dict[str, list[DeliveryRef]] = {}
     totals: dict[str, int] = {}
-    for chunk in _chunks(sorted(consignments)):
-        for row in await connection.execute(_first_pending(chunk, most=refs)):
-            totals[row.consignment_id] = row.total
-            refs_of.setdefault(row.consignment_id, []).append(
-                DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
-            )
+    for row in await connection.execute(_first_pending(sorted(consignments), most=refs)):
+        totals[row.consignment_id] = row.total
+        refs_of.setdefault(row.consignment_id, []).append(
+            DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
+        )
     asked_back: dict[str, list[DeliveryRef]] = {}
-    for chunk in _chunks(sorted(consignments)):
-        for row in await connection.execute(_asked_back(chunk)):
-            ref = DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
-            asked_back.setdefault(row.consignment_id, []).append(ref)
+    for row in await connection.execute(_asked_back(sorted(consignments))):
+        ref = DeliveryRef(delivery=DeliveryId(row.id), code=row.code)
+        asked_back.setdefault(row.consignment_id, []).append(ref)
     return [
         Ready(
             row=consignments[one],
@@ -303,7 +302,7 @@ def _first_pending(consignments: Sequence[str], *, most: int) -> Select[Any]:
             func.count().over(partition_by=table.consignment_id).label("total"),
         )
         .where(
-            table.consignment_id.in_(consignments),
+            among(table.consignment_id, consignments),
             table.state.in_(_PENDING),
             table.request != RequestState.WITHDRAWING.value,
         )
@@ -319,7 +318,7 @@ def _asked_back(consignments: Sequence[str]) -> Select[Any]:
     return (
         select(table.id, table.consignment_id, table.code)
         .where(
-            table.consignment_id.in_(consignments),
+            among(table.consignment_id, consignments),
             table.state.in_(_PENDING),
             table.request == RequestState.WITHDRAWING.value,
         )
@@ -344,7 +343,3 @@ async def _notices_of(
         )
         for one in accepted
     }
-
-
-def _chunks(values: Sequence[str]) -> list[Sequence[str]]:
-    return [values[start : start + 500] for start in range(0, len(values), 500)]

@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 import structlog
-from sqlalchemy import Row, Table, delete, exists, func, insert, select, text, update
+from sqlalchemy import Row, Table, delete, exists, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -31,6 +31,7 @@ from axis.core.events import Event, EventKind, leaf_hash, read_record
 from axis.core.model import micros
 from axis.core.ports import Clock
 from axis.ledger import tables as t
+from axis.ledger.bulk import among, insert_rows, put_rows
 from axis.ledger.counts import fold
 from axis.ledger.log import hashes_at
 from axis.ledger.seals import HistoryBroken, Seals, examine
@@ -40,7 +41,6 @@ from signing.note import Checkpoint, NoteSigner, VerifierKey, origin_of, sign_no
 
 log = structlog.get_logger(__name__)
 
-_CHUNK = 500
 _AT_A_TIME = 100
 _POLL_S = 0.2
 _SIGN_EVERY_S = 1.0
@@ -213,13 +213,13 @@ class Sequencer:
 
     async def _has_work(self) -> bool:
         head = select(t.log_head.c.holder, t.log_head.c.lease_until)
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             is_waiting = (await connection.execute(select(exists().select_from(t.pending_leaf)))).scalar()
             return bool(is_waiting) and self._is_ours((await connection.execute(head)).first())
 
     async def may_number(self) -> bool:
         """Whether nobody else has the lease now."""
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             head = select(t.log_head.c.holder, t.log_head.c.lease_until)
             return self._is_ours((await connection.execute(head)).first())
 
@@ -278,11 +278,10 @@ class Sequencer:
         found: dict[tuple[int, str], Row[*tuple[Any, ...]]] = {}
         table = t.event
         for year, ids in by_year.items():
-            for start in range(0, len(ids), _CHUNK):
-                query = select(table.c.year, table.c.id, table.c.record, table.c.hash).where(
-                    table.c.year == year, table.c.id.in_(ids[start : start + _CHUNK])
-                )
-                found.update({(year, one.id): one for one in await connection.execute(query)})
+            query = select(table.c.year, table.c.id, table.c.record, table.c.hash).where(
+                table.c.year == year, among(table.c.id, ids)
+            )
+            found.update({(year, one.id): one for one in await connection.execute(query)})
         waiting = []
         for row in rows:
             event = found.get((row.year, row.event_id))
@@ -323,11 +322,9 @@ class Sequencer:
             raise _Overtaken
 
     async def _write(self, connection: AsyncConnection, growth: Growth) -> None:
-        await connection.execute(insert(t.leaf), growth.leaves)
-        if growth.nodes:
-            await connection.execute(insert(t.node), growth.nodes)
-        if growth.feed:
-            await connection.execute(insert(t.feed), growth.feed)
+        await insert_rows(connection, t.leaf, growth.leaves)
+        await insert_rows(connection, t.node, growth.nodes)
+        await insert_rows(connection, t.feed, growth.feed)
         if growth.counts:
             await self._count(connection, growth.counts)
 
@@ -337,22 +334,14 @@ class Sequencer:
             totals[day_total_of(cell)] += n
         found: tuple[tuple[Table, Counter[Any]], ...] = ((t.tally, counts), (t.day_total, totals))
         for table, cells in found:
-            build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            statement = build(table)
             keys = [column.name for column in table.primary_key.columns]
-            await connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=keys, set_={"n": table.c.n + statement.excluded.n}
-                ),
-                [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in sorted(cells.items())],
-            )
+            rows = [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in cells.items()]
+            await put_rows(connection, table, rows, adds="n")
 
     async def _take_out(self, connection: AsyncConnection, numbers: Sequence[int]) -> None:
-        for start in range(0, len(numbers), _CHUNK):
-            piece = numbers[start : start + _CHUNK]
-            gone = await connection.execute(delete(t.pending_leaf).where(t.pending_leaf.c.seq.in_(piece)))
-            if gone.rowcount != len(piece):
-                raise InvariantBroken("somebody else takes events out of the queue")
+        gone = await connection.execute(delete(t.pending_leaf).where(among(t.pending_leaf.c.seq, numbers)))
+        if gone.rowcount != len(numbers):
+            raise InvariantBroken("somebody else takes events out of the queue")
 
     # --- signing --------------------------------------------------------------------------------------------------
 
@@ -366,7 +355,7 @@ class Sequencer:
         """
         newest = select(func.max(t.checkpoint.c.size)).scalar_subquery()
         query = select(t.log_head, newest.label("signed"))
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             head = (await connection.execute(query)).first()
         if head is None or not head.size or not self._is_ours(head) or head.signed == head.size:
             return None

@@ -11,27 +11,27 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import Any, TypeAlias
+from functools import partial
+from time import monotonic
+from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Dialect,
     Row,
     Select,
     Table,
     and_,
-    bindparam,
-    delete,
     event,
-    insert,
     or_,
     select,
     text,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -66,15 +66,13 @@ from axis.core.model import (
 from axis.core.reasons import ReasonCode
 from axis.core.rows import BuriedRow, Claim, ConsignmentRow, DeliveryRow, DocumentRow, SubmissionRow
 from axis.ledger import tables as t
+from axis.ledger.bulk import Key, among, change_rows, insert_missing, insert_rows, put_rows, remove_rows
 from axis.ledger.projections import WHOLE_VERSION, Change, Insert, Op, Put, Remove, project
 from axis.ledger.search import code_of, code_text
 
-_Key: TypeAlias = "tuple[tuple[str, Any], ...]"
-"""Columns and values that name a row, in the order of the columns' names."""
-
 _WRITE = "axis_write"
-_CHUNK = 500
-"""Most values in one IN list: SQLite takes 32,766 parameters, plans stay cacheable with far fewer."""
+_ASK_IDLE_SECONDS = 1.0
+"""A pooled connection that was idle for longer is asked whether it still lives, and replaced when it does not."""
 
 
 def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
@@ -84,9 +82,27 @@ def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
         event.listen(engine.sync_engine, "connect", _sqlite_connected)
         event.listen(engine.sync_engine, "begin", _sqlite_begin)
         return engine
-    return create_async_engine(
-        url, pool_size=pool_size, pool_pre_ping=True, connect_args={"timeout": 10, "command_timeout": 60}
+    engine = create_async_engine(
+        url, pool_size=pool_size, connect_args={"timeout": 10, "command_timeout": 60}
     )
+    event.listen(engine.sync_engine, "checkin", _put_back)
+    event.listen(engine.sync_engine, "checkout", partial(_ask_if_alive, engine.dialect))
+    return engine
+
+
+def _put_back(dbapi: Any, record: ConnectionPoolEntry) -> None:
+    del dbapi
+    record.info["idle_since"] = monotonic()
+
+
+def _ask_if_alive(dialect: Dialect, dbapi: Any, record: ConnectionPoolEntry, _: object) -> None:
+    # Asking before every use would double the ways to the server; what was in use a moment ago is not asked.
+    if monotonic() - record.info.get("idle_since", monotonic()) < _ASK_IDLE_SECONDS:
+        return
+    try:
+        dialect.do_ping(dbapi)
+    except dialect.loaded_dbapi.Error as gone:
+        raise DisconnectionError from gone
 
 
 def _sqlite_connected(dbapi: Any, _: ConnectionPoolEntry) -> None:
@@ -101,11 +117,6 @@ def _sqlite_connected(dbapi: Any, _: ConnectionPoolEntry) -> None:
 def _sqlite_begin(connection: Connection) -> None:
     write = connection.get_execution_options().get(_WRITE, False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]
 
 
 class SQLLedger:
@@ -157,6 +168,23 @@ class SQLLedger:
                     )
                 yield connection
 
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[AsyncConnection]:
+        """
+        For single questions: every statement stands for itself, without the ways to begin and end a transaction.
+
+        Raises:
+            ServiceUnavailable: the database did not answer.
+        """
+        if self._one_writer is not None:
+            # SQLite's transactions are ways within the process, and its driver must never begin one by itself.
+            async with self.reading() as connection:
+                yield connection
+            return
+        with as_unavailable():
+            async with self.engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
 
 @contextmanager
 def as_unavailable() -> Iterator[None]:
@@ -198,9 +226,8 @@ async def rows_by_id(
     for one in sorted({one for one in ids if is_id(one)}):
         by_year.setdefault(year_of(one), []).append(one)
     for year, same_year in sorted(by_year.items()):
-        for chunk in _chunks(same_year):
-            query = select(table).where(table.c.year == year, table.c.id.in_(chunk)).order_by(table.c.id)
-            found.extend(await connection.execute(query.with_for_update() if lock else query))
+        query = select(table).where(table.c.year == year, among(table.c.id, same_year)).order_by(table.c.id)
+        found.extend(await connection.execute(query.with_for_update() if lock else query))
     return found
 
 
@@ -213,7 +240,7 @@ class SQLTransaction:
         self._postgresql = connection.dialect.name == "postgresql"
         self._claimed: dict[str, SubmissionId] = {}
         """Keys this transaction won that no event names yet."""
-        self._numbered: dict[_Key, int] = {}
+        self._numbered: dict[Key, int] = {}
         """The last number this transaction took for a pair, and has written: events that do not name it yet."""
 
     # --- reading --------------------------------------------------------------------------------------------------
@@ -234,41 +261,40 @@ class SQLTransaction:
         table = t.answered_message
         wanted = set(keys)
         found: dict[tuple[StationId, str, Digest], SubmissionId] = {}
-        for chunk in _chunks(sorted({message_id for _, message_id, _ in wanted})):
-            for row in await self._rows(select(table).where(table.c.message_id.in_(chunk))):
-                key = (StationId(row.station_id), row.message_id, Digest(row.digest))
-                if key in wanted:
-                    found[key] = SubmissionId(row.submission_id)
+        if not wanted:
+            return found
+        named = among(table.c.message_id, sorted({message_id for _, message_id, _ in wanted}))
+        for row in await self._rows(select(table).where(named)):
+            key = (StationId(row.station_id), row.message_id, Digest(row.digest))
+            if key in wanted:
+                found[key] = SubmissionId(row.submission_id)
         return found
 
     async def claim(self, claims: Sequence[Claim]) -> Mapping[str, Claim]:
         """See the port."""
         table = t.claim
-        taken: dict[str, Claim] = {}
-        for chunk in _chunks(sorted(claims, key=lambda one: one.key)):
-            rows = [
+        won = await insert_missing(
+            self.connection,
+            table,
+            [
                 {"key": one.key, "submission_id": one.submission, "document_key": one.document}
-                for one in chunk
-            ]
-            build = postgresql.insert if self._postgresql else sqlite.insert
-            statement = build(table).values(rows).on_conflict_do_nothing().returning(table.c.key)
-            won = set((await self.connection.execute(statement)).scalars())
-            self._claimed.update({one.key: one.submission for one in chunk if one.key in won})
-            lost = [one.key for one in chunk if one.key not in won]
-            if lost:
-                query = select(table).where(table.c.key.in_(lost)).order_by(table.c.key)
-                for row in await self._rows(query, lock=True):
-                    taken[row.key] = _claim(row)
-        return taken
+                for one in claims
+            ],
+        )
+        self._claimed.update({one.key: one.submission for one in claims if one.key in won})
+        lost = sorted({one.key for one in claims if one.key not in won})
+        if not lost:
+            return {}
+        query = select(table).where(among(table.c.key, lost)).order_by(table.c.key)
+        return {row.key: _claim(row) for row in await self._rows(query, lock=True)}
 
     async def holders(self, keys: Sequence[str]) -> Mapping[str, Claim]:
         """See the port."""
+        if not keys:
+            return {}
         table = t.claim
-        found: dict[str, Claim] = {}
-        for chunk in _chunks(sorted(set(keys))):
-            for row in await self._rows(select(table).where(table.c.key.in_(chunk))):
-                found[row.key] = _claim(row)
-        return found
+        query = select(table).where(among(table.c.key, sorted(set(keys))))
+        return {row.key: _claim(row) for row in await self._rows(query)}
 
     async def submissions(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, SubmissionRow]:
         """See the port."""
@@ -341,6 +367,26 @@ class SQLTransaction:
         )
         return [document_row(row) for row in await self._rows(query)]
 
+    async def codes_in_use(
+        self, codes: Sequence[tuple[OrganNumber, str]]
+    ) -> AbstractSet[tuple[OrganNumber, str]]:
+        """See the port."""
+        if not codes:
+            return set()
+        table = t.document.c
+        texts = {code: code_text(code) for _, code in codes}
+        query = (
+            select(table.sender, table.code_text)
+            .where(
+                table.kind == Kind.EDOC.value,
+                among(table.code_text, sorted(set(texts.values()))),
+                among(table.sender, sorted({sender for sender, _ in codes})),
+            )
+            .distinct()
+        )
+        found = {(row.sender, row.code_text) for row in await self._rows(query)}
+        return {(sender, code) for sender, code in codes if (sender, texts[code]) in found}
+
     async def receivers(self, root: DocumentKey) -> Mapping[OrganNumber, DeliveryId]:
         """See the port."""
         table = t.document
@@ -356,10 +402,8 @@ class SQLTransaction:
     async def being_valued(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
         """See the port."""
         table = t.valuation.c.document_key
-        waiting: list[DocumentKey] = []
-        for chunk in _chunks(sorted(set(ids))):
-            query = select(table).where(table.in_(chunk)).order_by(table)
-            waiting.extend(DocumentKey(row.document_key) for row in await self._rows(query, lock=True))
+        query = select(table).where(among(table, sorted(set(ids)))).order_by(table)
+        waiting = [DocumentKey(row.document_key) for row in await self._rows(query, lock=True)]
         return await self.documents(waiting)
 
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]:
@@ -377,11 +421,10 @@ class SQLTransaction:
     async def _deliveries_where(
         self, column: Any, values: Sequence[str], *, lock: bool
     ) -> Sequence[DeliveryRow]:
-        found: list[DeliveryRow] = []
-        for chunk in _chunks(sorted(set(values))):
-            query = select(t.delivery).where(column.in_(chunk)).order_by(t.delivery.c.id)
-            found.extend(delivery_row(row) for row in await self._rows(query, lock=lock))
-        return found
+        if not values:
+            return []
+        query = select(t.delivery).where(among(column, sorted(set(values)))).order_by(t.delivery.c.id)
+        return [delivery_row(row) for row in await self._rows(query, lock=lock)]
 
     async def consignments_of(self, deliveries: Sequence[DeliveryId]) -> Mapping[DeliveryId, ConsignmentRow]:
         """See the port."""
@@ -400,12 +443,8 @@ class SQLTransaction:
 
     async def buried(self, ids: Sequence[SubmissionId]) -> Mapping[SubmissionId, BuriedRow]:
         """See the port."""
-        found: dict[SubmissionId, BuriedRow] = {}
-        for chunk in _chunks(sorted(set(ids))):
-            query = select(t.buried).where(t.buried.c.id.in_(chunk)).order_by(t.buried.c.id)
-            for row in await self._rows(query, lock=True):
-                found[SubmissionId(row.id)] = buried_row(row)
-        return found
+        query = select(t.buried).where(among(t.buried.c.id, sorted(set(ids)))).order_by(t.buried.c.id)
+        return {SubmissionId(row.id): buried_row(row) for row in await self._rows(query, lock=True)}
 
     async def events(self, ids: Sequence[EventId]) -> Mapping[EventId, Event]:
         """See the port."""
@@ -443,24 +482,13 @@ class SQLTransaction:
         self, counts: Mapping[tuple[OrganNumber, OrganNumber], int]
     ) -> Mapping[tuple[OrganNumber, OrganNumber], int]:
         """See the port."""
-        table = t.pair
-        build = postgresql.insert if self._postgresql else sqlite.insert
         first: dict[tuple[OrganNumber, OrganNumber], int] = {}
-        for chunk in _chunks(sorted(counts)):
-            statement = build(table).values(
-                [
-                    {"sender": sender, "receiver": receiver, "n": counts[sender, receiver]}
-                    for sender, receiver in chunk
-                ]
-            )
-            # Written at once, as that is what makes another transaction wait; `append` finds it as its events say.
-            taken = statement.on_conflict_do_update(
-                index_elements=["sender", "receiver"], set_={"n": table.c.n + statement.excluded.n}
-            ).returning(table.c.sender, table.c.receiver, table.c.n)
-            for row in await self.connection.execute(taken):
-                pair = OrganNumber(row.sender), OrganNumber(row.receiver)
-                first[pair] = row.n - counts[pair] + 1
-                self._numbered[("receiver", row.receiver), ("sender", row.sender)] = row.n
+        rows = [{"sender": sender, "receiver": receiver, "n": n} for (sender, receiver), n in counts.items()]
+        # Written at once, as that is what makes another transaction wait; `append` finds it as its events say.
+        for row in await put_rows(self.connection, t.pair, rows, adds="n"):
+            pair = OrganNumber(row.sender), OrganNumber(row.receiver)
+            first[pair] = row.n - counts[pair] + 1
+            self._numbered[("receiver", row.receiver), ("sender", row.sender)] = row.n
         return first
 
     def refuse_gaps(self) -> None:
@@ -478,8 +506,9 @@ class SQLTransaction:
         if not events:
             return
         self.has_appended = True
-        await self.connection.execute(
-            insert(t.event),
+        await insert_rows(
+            self.connection,
+            t.event,
             [
                 {
                     "year": one.year,
@@ -498,40 +527,39 @@ class SQLTransaction:
         await self._apply(_Effects([op for one in events for op in project(one)]))
         # Last, with every row it changes locked: whoever changes one of them later gets a higher number, so that
         # the order of the queue is the order in which the rows were changed.
-        await self.connection.execute(
-            insert(t.pending_leaf), [{"event_id": one.id, "year": one.year} for one in events]
-        )
+        waiting = [{"event_id": one.id, "year": one.year} for one in events]
+        await insert_rows(self.connection, t.pending_leaf, waiting)
 
     async def _give_back_unnamed(self, events: Sequence[Event]) -> None:
         """A submission that was judged without its claim, such as a refused one, does not occupy it."""
+        unnamed: list[str] = []
         for event_ in events:
             named = event_.facts.get("claims", ())
             mine = [key for key, submission in self._claimed.items() if submission == event_.submission]
-            unnamed = [key for key in mine if key not in named]  # type: ignore[operator]  # a list of texts
+            unnamed += [key for key in mine if key not in named]  # type: ignore[operator]  # a list of texts
             for key in mine:
                 del self._claimed[key]
-            await self._remove("claim", [(("key", key),) for key in unnamed])
+        await remove_rows(self.connection, t.claim, [(("key", key),) for key in unnamed])
 
     async def give_back_claims(self) -> None:
         """What was claimed and is named by no event of this transaction is free when it commits."""
-        await self._remove("claim", [(("key", key),) for key in self._claimed])
+        await remove_rows(self.connection, t.claim, [(("key", key),) for key in self._claimed])
         self._claimed.clear()
 
     async def _apply(self, effects: _Effects) -> None:
         """Write them in few statements, each in the order of the keys."""
         tables = t.metadata.tables
         for name, keys in effects.removed.items():
-            await self._remove(name, keys)
+            await remove_rows(self.connection, tables[name], keys)
         for name, rows in effects.inserted.items():
-            await self.connection.execute(insert(tables[name]), list(rows.values()))
+            await insert_rows(self.connection, tables[name], list(rows.values()))
         for name, puts in effects.put.items():
             changed = self._not_written(puts) if name == "pair" else list(puts.values())
-            if changed:
-                await self._put(tables[name], changed)
+            await put_rows(self.connection, tables[name], changed)
         for name, changes in effects.changed.items():
-            await self._change(tables[name], changes)
+            await change_rows(self.connection, tables[name], changes)
 
-    def _not_written(self, pairs: Mapping[_Key, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _not_written(self, pairs: Mapping[Key, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The pairs `number_pairs` has not written already; one whose last number is named here is done with."""
         others = [row for key, row in pairs.items() if key not in self._numbered]
         for key, row in pairs.items():
@@ -539,51 +567,15 @@ class SQLTransaction:
                 del self._numbered[key]
         return others
 
-    async def _remove(self, name: str, keys: Iterable[_Key]) -> None:
-        table = t.metadata.tables[name]
-        for key in sorted(keys):
-            await self.connection.execute(
-                delete(table).where(*(table.c[column] == value for column, value in key))
-            )
-
-    async def _change(self, table: Table, changes: Mapping[_Key, Mapping[str, Any]]) -> None:
-        shapes: dict[tuple[str, ...], list[_Key]] = {}
-        for key in sorted(changes):
-            shapes.setdefault(tuple(sorted(changes[key])), []).append(key)
-        for columns, keys in shapes.items():
-            statement = (
-                update(table)
-                .where(*(table.c[column] == bindparam(f"key_{column}") for column, _ in keys[0]))
-                .values({column: bindparam(f"new_{column}") for column in columns})
-            )
-            await self.connection.execute(
-                statement,
-                [
-                    {
-                        **{f"key_{column}": value for column, value in key},
-                        **{f"new_{column}": value for column, value in changes[key].items()},
-                    }
-                    for key in keys
-                ],
-            )
-
-    async def _put(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        build = postgresql.insert if self._postgresql else sqlite.insert
-        statement = build(table)
-        keys = [column.name for column in table.primary_key.columns]
-        others = [column for column in rows[0] if column not in keys]
-        await self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=list(keys), set_={column: statement.excluded[column] for column in others}
-            ),
-            sorted(rows, key=lambda row: tuple(row[column] for column in keys)),
-        )
-
-    async def keep_report(self, document: DocumentKey, *, body: bytes, signature: str) -> None:
+    async def keep_reports(self, reports: Sequence[tuple[DocumentKey, bytes, str]]) -> None:
         """See the port."""
-        await self.connection.execute(
-            insert(t.report),
-            {"year": year_of(document), "document_key": document, "body": body, "signature": signature},
+        await insert_rows(
+            self.connection,
+            t.report,
+            [
+                {"year": year_of(document), "document_key": document, "body": body, "signature": signature}
+                for document, body, signature in reports
+            ],
         )
 
     async def pace_hold(self, submission: SubmissionId, *, next_try_at: datetime | None, tries: int) -> None:
@@ -607,10 +599,9 @@ class SQLTransaction:
         for one in sorted(set(consignments)):
             by_year.setdefault(year_of(one), []).append(one)
         for year, ids in by_year.items():
-            for chunk in _chunks(ids):
-                await self.connection.execute(
-                    update(table).where(table.c.year == year, table.c.id.in_(chunk)).values(**values)
-                )
+            await self.connection.execute(
+                update(table).where(table.c.year == year, among(table.c.id, ids)).values(**values)
+            )
 
     async def keep_secrets(self, station: StationId, *, secret: str | None, key_hash: str | None) -> None:
         """See the port."""
@@ -635,10 +626,10 @@ class _Effects:
     """
 
     def __init__(self, ops: Iterable[Op]) -> None:
-        self.removed: dict[str, set[_Key]] = {}
-        self.inserted: dict[str, dict[_Key, dict[str, Any]]] = {}
-        self.put: dict[str, dict[_Key, dict[str, Any]]] = {}
-        self.changed: dict[str, dict[_Key, dict[str, Any]]] = {}
+        self.removed: dict[str, set[Key]] = {}
+        self.inserted: dict[str, dict[Key, dict[str, Any]]] = {}
+        self.put: dict[str, dict[Key, dict[str, Any]]] = {}
+        self.changed: dict[str, dict[Key, dict[str, Any]]] = {}
         for op in ops:
             match op:
                 case Insert():

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 
 from axis.core.model import DocumentKey, micros
 from axis.core.ports import ToValue
 from axis.ledger import tables as t
+from axis.ledger.bulk import change_rows
 from axis.ledger.store import SQLLedger, document_row, rows_by_id
 
 
@@ -34,30 +35,36 @@ class SQLValuations:
             .order_by(table.c.due_at, table.c.document_key)
             .limit(limit)
         )
-        async with self._ledger.reading() as connection:
+        async with self._ledger.looking() as connection:
             if (await connection.execute(due)).first() is None:
                 # Nearly every look finds nothing: it must not cost SQLite's one writer.
                 return ()
         async with self._ledger.transaction() as tx:
             if tx.connection.dialect.name == "postgresql":
                 due = due.with_for_update(skip_locked=True)
-            taken = {row.document_key: row.tries + 1 for row in await tx.connection.execute(due)}
-            if taken:
-                await tx.connection.execute(
-                    update(table)
-                    .where(table.c.document_key == bindparam("this_key"))
-                    .values(due_at=micros(until), tries=bindparam("times")),
-                    [{"this_key": key, "times": tries} for key, tries in taken.items()],
-                )
-            rows = await rows_by_id(tx.connection, t.document, taken)
-        return [ToValue(document=document_row(row), tries=taken[row.id]) for row in rows]
+            rows = (await tx.connection.execute(due)).all()
+            if rows and rows[0].tries:
+                rows = rows[:1]
+            taken = {row.document_key: row.tries + 1 for row in rows if row is rows[0] or not row.tries}
+            await change_rows(
+                tx.connection,
+                table,
+                {
+                    (("document_key", key),): {"due_at": micros(until), "tries": tries}
+                    for key, tries in taken.items()
+                },
+            )
+            documents = await rows_by_id(tx.connection, t.document, taken)
+        return [ToValue(document=document_row(row), tries=taken[row.id]) for row in documents]
 
-    async def keep(self, document: DocumentKey, *, until: datetime) -> None:
+    async def keep(self, documents: Sequence[DocumentKey], *, until: datetime) -> None:
         """See the port."""
         table = t.valuation
         async with self._ledger.transaction() as tx:
-            await tx.connection.execute(
-                update(table).where(table.c.document_key == document).values(due_at=micros(until))
+            await change_rows(
+                tx.connection,
+                table,
+                {(("document_key", one),): {"due_at": micros(until)} for one in documents},
             )
 
     async def put_off(self, document: DocumentKey, *, until: datetime, tries: int) -> None:

@@ -68,8 +68,8 @@ class _Counted:
 
 
 _IN_A_TRANSACTION = (
-    "answered", "claim", "submissions", "documents", "documents_named", "receivers", "deliveries",
-    "deliveries_in", "consignments", "consignments_of", "append", "keep_report", "pace", "pace_hold",
+    "answered", "claim", "codes_in_use", "submissions", "documents", "documents_named", "receivers", "deliveries",
+    "deliveries_in", "consignments", "consignments_of", "append", "keep_reports", "pace", "pace_hold",
 )  # fmt: skip
 
 

@@ -66,6 +66,18 @@ class Scripted:
     def close(self) -> None: ...
 
 
+class Stopping(Scripted):
+    """A judge in whose hub it is time to stop after its first file."""
+
+    def __init__(self, stop: asyncio.Event) -> None:
+        super().__init__()
+        self.stop = stop
+
+    async def judge(self, file: Path, *, at: datetime, keys: RoleKeys) -> PdfReport:
+        self.stop.set()
+        return await super().judge(file, at=at, keys=keys)
+
+
 def valuer(office: Office, tmp_path: Path, *judges: Judge, ledger: Any = None) -> Valuer:
     """One process that values the office's documents; several on one office are several processes."""
     return Valuer(
@@ -161,7 +173,8 @@ async def test_the_value_follows_from_every_file(
     done = await turns(office, valuer(office, tmp_path, judge), judge, most=20)
 
     events = {names[one.document]: one for one in await office.events("document.valued") if one.document}
-    assert (done, before, DAMAGED != BOTH) == (len(CASES), {LegalValue.CHECKING}, True)
+    # All of them in one turn, and recorded together.
+    assert (done, before, DAMAGED != BOTH) == (1, {LegalValue.CHECKING}, True)
     assert {name: (value, found) for name, (_, value, found) in CASES.items()} == {
         name: (one.facts["value"], reasons(one)) for name, one in events.items()
     }
@@ -240,17 +253,48 @@ async def test_a_file_that_never_ends_costs_its_own_verdict(office: Office, tmp_
     work = valuer(office, tmp_path, judge)
 
     first = [await work.turn(judge), await work.turn(judge)]
-    between = await the_value(office, hanging)
+    between = [await the_value(office, one) for one in (hanging, other)]
     done = await turns(office, work, judge)
     judge.close()
 
     events = {one.document: one for one in await office.events("document.valued")}
-    assert (first, done, between) == ([True, True], 1, LegalValue.CHECKING)
+    assert (first, done, between) == ([True, False], 1, [LegalValue.CHECKING, LegalValue.ORIGINAL])
     assert (events[hanging].facts["value"], reasons(events[hanging])) == (
         "reference",
         ["pdf.passed", "pdf.time"],
     )
     assert events[other].facts["value"] == "original"
+
+
+async def test_what_was_taken_before_is_taken_alone(office: Office) -> None:
+    """Whoever took it may have died of it: the others' tries are not counted for what it did."""
+    documents = [await sent(office, a_pdf(), number=number) for number in (1, 2, 3)]
+    valuations = SQLValuations(office.ledger)
+    at = office.clock.now()
+    [first] = await valuations.take(at=at, until=at + timedelta(seconds=1), limit=1)
+    later = at + timedelta(seconds=2)
+
+    fresh = await valuations.take(at=later, until=later + timedelta(seconds=9), limit=10)
+    alone = await valuations.take(at=later, until=later + timedelta(seconds=9), limit=10)
+    none = await valuations.take(at=later, until=later + timedelta(seconds=9), limit=10)
+
+    assert first.document.id == documents[0]
+    assert [(one.document.id, one.tries) for one in fresh] == [(one, 1) for one in documents[1:]]
+    assert [(one.document.id, one.tries) for one in alone] == [(documents[0], 2)]
+    assert not none
+
+
+async def test_what_is_left_of_a_batch_at_the_stop_is_free_at_once(office: Office, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        await sent(office, a_pdf(), number=number)
+    stop = asyncio.Event()
+    work = Stopping(stop)
+
+    await valuer(office, tmp_path, work).turn(work, stop=stop)
+
+    at = office.clock.now()
+    again = await SQLValuations(office.ledger).take(at=at, until=at, limit=10)
+    assert (len(await office.events("document.valued")), [one.tries for one in again]) == (1, [1, 1])
 
 
 async def test_a_process_that_crashes_is_tried_again(office: Office, tmp_path: Path) -> None:

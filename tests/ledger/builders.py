@@ -141,7 +141,7 @@ class Story:
             for one in events:
                 if one.kind is EventKind.SUBMISSION_ACCEPTED and one.document is not None:
                     body = f"report of {one.document}".encode()
-                    await tx.keep_report(one.document, body=body, signature='{"record":""}')
+                    await tx.keep_reports([(one.document, body, '{"record":""}')])
 
     def station_of(self, organ: int) -> StationId:
         return StationId(self.stations.get(organ, f"station-{organ}"))
