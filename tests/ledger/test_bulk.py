@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from axis.ledger import tables as t
-from axis.ledger.bulk import among, change_rows, insert_missing, insert_rows, put_rows, remove_rows
+from axis.ledger.bulk import Key, among, change_rows, insert_missing, insert_rows, put_rows, remove_rows
 from axis.ledger.store import SQLLedger
 
 ODD = (
@@ -29,8 +29,8 @@ ODD = (
     "a,b",
     "%s",
     "$1",
-    "é",
-    "é",
+    "\u00e9",
+    "e\u0301",
 )
 """Texts that a list written by hand would get wrong."""
 
@@ -103,7 +103,7 @@ async def test_who_comes_first_has_the_key(ledger: SQLLedger) -> None:
 async def test_rows_are_changed_put_added_to_and_removed(ledger: SQLLedger) -> None:
     async with ledger.transaction() as tx:
         await insert_rows(tx.connection, t.claim, claims("a", "b", "c"))
-        changes = {
+        changes: dict[Key, dict[str, Any]] = {
             (("key", "a"),): {"submission_id": "1" * 26},
             (("key", "b"),): {"submission_id": "2" * 26, "document_key": "3" * 26},
             (("key", "absent"),): {"submission_id": "4" * 26},
