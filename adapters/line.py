@@ -18,6 +18,8 @@ from axis.core.exchange import (
     BadMessage,
     Consignment,
     FeedEntry,
+    OwedList,
+    OwedQuestion,
     StationMessage,
     Submitted,
     Whereabouts,
@@ -157,6 +159,10 @@ class Line(Protocol):
         offset: int,
         limit: int,
     ) -> Sequence[Submitted]: ...
+
+    async def owed(self, asked: OwedQuestion) -> OwedList:
+        """A page of what this station owes, or is owed."""
+        ...
 
     def feed(self) -> Feed: ...
 

@@ -56,6 +56,8 @@ from axis.core.exchange import (
     BadMessage,
     Consignment,
     FeedEntry,
+    OwedList,
+    OwedQuestion,
     StationMessage,
     Submitted,
     Whereabouts,
@@ -65,6 +67,7 @@ from axis.core.exchange import (
     read_answer,
     read_consignment,
     read_feed,
+    read_owed_list,
     read_whereabouts,
     station_message_json,
 )
@@ -297,6 +300,9 @@ class OverAMQP:
             kind=kind, since=since, until=until, named=named, offset=offset, limit=limit
         )
 
+    async def owed(self, asked: OwedQuestion) -> OwedList:
+        return _read(await self._question(StationMessage(ask=Ask.OWED, owed=asked)), read_owed_list)
+
     def feed(self) -> AMQPFeed:
         return AMQPFeed(self, self._events)
 
@@ -319,6 +325,9 @@ class OverAMQP:
         return await http.consistency(old=old, new=new)
 
     async def _ask(self, question: Ask, document: str) -> Mapping[str, Any]:
+        return await self._question(StationMessage(ask=question, document=document))
+
+    async def _question(self, message: StationMessage) -> Mapping[str, Any]:
         """One question and its reply; a new message id for every attempt."""
         message_id = self._new_id()
         waiting: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
@@ -327,7 +336,7 @@ class OverAMQP:
             async with asyncio.timeout(self._limits.reply_seconds):
                 await self.await_reading()
                 await self._publish(
-                    dump(station_message_json(StationMessage(ask=question, document=document))),
+                    dump(station_message_json(message)),
                     exchange=wire.ACK,
                     key=self._station,
                     message_id=message_id,
@@ -339,7 +348,7 @@ class OverAMQP:
         finally:
             self._replies.pop(message_id, None)
         if reply.get("type") == "error":
-            raise _said_no(reply, document)
+            raise _said_no(reply, message.document or str(message.ask))
         return reply
 
     def _need_http(self, otherwise: str) -> OverHTTP:

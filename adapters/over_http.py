@@ -44,6 +44,8 @@ from axis.core.exchange import (
     BadMessage,
     Consignment,
     FeedEntry,
+    OwedList,
+    OwedQuestion,
     StationMessage,
     Submitted,
     Whereabouts,
@@ -52,6 +54,7 @@ from axis.core.exchange import (
     load,
     read_answer,
     read_consignment,
+    read_owed_list,
     read_submitted,
     read_whereabouts,
     station_message_json,
@@ -277,6 +280,10 @@ class OverHTTP:
         }
         reply = await self._ask("GET", wire.BASE + wire.SUBMISSIONS, query=query)
         return _read(reply, _read_submissions)
+
+    async def owed(self, asked: OwedQuestion) -> OwedList:
+        query = {"duty": asked.duty.value, "by": asked.by.value, "after": asked.after, "limit": wire.MAX_PAGE}
+        return _read(await self._ask("GET", wire.BASE + wire.OWED, query=query), read_owed_list)
 
     def feed(self) -> HTTPFeed:
         return HTTPFeed(self, memory=self._memory, station=self._station)

@@ -60,8 +60,12 @@ from axis.core.exchange import (
     Ask,
     BadMessage,
     Consignment,
+    Duty,
     FeedEntry,
     Outcome,
+    OwedBy,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Submitted,
@@ -74,6 +78,7 @@ from axis.core.exchange import (
 from axis.core.ids import is_id
 from axis.core.model import (
     VIETNAM,
+    DeliveryId,
     Digest,
     DocumentKey,
     Kind,
@@ -663,6 +668,30 @@ class Station:
             ),
             within=within,
         )
+
+    async def owed(
+        self,
+        duty: Duty,
+        *,
+        by: OwedBy = OwedBy.ME,
+        after: DeliveryId | None = None,
+        within: float | None = ASK_SECONDS,
+    ) -> OwedList:
+        """
+        The answers this station owes, or is owed, oldest first; at most 500 in a page.
+
+        Kept by the axis: whoever lost its events finds here what is open. Requests stand in the list from the day they
+        are made; receipts and replies once their deadline has passed, for 366 days.
+
+        Args:
+            duty: Receipts (01 to 06), replies (`DueDate`), or answers to recalls, take-backs and updates (15).
+            by: `ME`, for what this station received; `OTHERS`, for what it sent.
+            after: `next` of the page before.
+            within: Seconds; None for ever.
+        """
+        line = self._open_one().line
+        asked = OwedQuestion(duty=duty, by=by, after=after)
+        return await self._insist(lambda _: line.owed(asked), within=within)
 
     async def organs(
         self,

@@ -25,8 +25,19 @@ from adapters.document import Document, Report
 from adapters.errors import Closed, NotAnswered
 from adapters.reader import Reader
 from adapters.station import ASK_SECONDS, SUBMIT_SECONDS, WINDOW, Credentials, Station, Told
-from axis.core.exchange import Ack, Answer, Consignment, Notice, Receipt, Submitted, Whereabouts
-from axis.core.model import Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
+from axis.core.exchange import (
+    Ack,
+    Answer,
+    Consignment,
+    Duty,
+    Notice,
+    OwedBy,
+    OwedList,
+    Receipt,
+    Submitted,
+    Whereabouts,
+)
+from axis.core.model import DeliveryId, Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionId, Tier
 from axis.edxml.message import Message, StaffInfo, Status, StatusCode
 from axis.web.wire import MAX_ORGANS, OrganList, Whoami
 from signing.note import Checkpoint
@@ -277,6 +288,18 @@ class SyncStation:
                 kind=kind, since=since, until=until, named=named, offset=offset, limit=limit, within=within
             )
         )
+
+    def owed(
+        self,
+        duty: Duty,
+        *,
+        by: OwedBy = OwedBy.ME,
+        after: DeliveryId | None = None,
+        within: float | None = ASK_SECONDS,
+    ) -> OwedList:
+        """The answers this station owes, or is owed, page by page."""
+        loop, station = self._both()
+        return loop.run(station.owed(duty, by=by, after=after, within=within))
 
     def organs(
         self,

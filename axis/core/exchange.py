@@ -16,6 +16,7 @@ from enum import StrEnum, unique
 from typing import Any
 
 from axis.core.events import JSON
+from axis.core.ids import is_id
 from axis.core.model import (
     ConsignmentId,
     DeliveryId,
@@ -26,6 +27,7 @@ from axis.core.model import (
     Lane,
     LegalValue,
     Owner,
+    RequestKind,
     StationId,
     SubmissionId,
     SubmissionState,
@@ -36,6 +38,8 @@ from axis.core.reasons import REASONS, Cause, Detail, ReasonCode
 
 MAX_ACKS = 1_000
 """Most acknowledgements in one message."""
+MAX_OWED = 500
+"""Most answers in one page of what is owed."""
 
 
 class BadMessage(ValueError):
@@ -205,6 +209,40 @@ class Ask(StrEnum):
     """`{"type": "consignment", ...consignment_json}` with all pending deliveries."""
     PAYLOAD = "payload"
     """`{"type": "payload", "document", "digest", "content": base64}`, up to 8 MiB."""
+    OWED = "owed"
+    """`owed_list_json`, a page of it; the question stands in `StationMessage.owed`, not in `document`."""
+
+
+@unique
+class Duty(StrEnum):
+    """Which answers are owed."""
+
+    RECEIPT = "receipt"
+    """A status 01 to 06 that did not come by the deadline of receipt (LR-17), recorded as `delivery.not_taken`."""
+    REPLY = "reply"
+    """`DueDate` has passed, and the receiver has said neither 06 nor 02."""
+    REQUEST = "request"
+    """15 to a recall, take-back or update: from the day it was asked for, and still after a 16."""
+
+
+@unique
+class OwedBy(StrEnum):
+    """Whose duty it is."""
+
+    ME = "me"
+    """The station that asks: of what it received."""
+    OTHERS = "others"
+    """The receivers of what it sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedQuestion:
+    """What a station wants to know of what is owed."""
+
+    duty: Duty
+    by: OwedBy = OwedBy.ME
+    after: DeliveryId | None = None
+    """`next` of the page before; None: the first page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +252,8 @@ class StationMessage:
     acks: tuple[Ack, ...] = ()
     ask: Ask | None = None
     document: str | None = None
+    owed: OwedQuestion | None = None
+    """For `Ask.OWED`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +295,45 @@ class Submitted:
     state: SubmissionState
     reason: ReasonCode | None
     received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """One answer that somebody owes, for one delivery."""
+
+    duty: Duty
+    document: DocumentKey
+    delivery: DeliveryId
+    document_id: str
+    code: str
+    """Number and notation of the document."""
+    subject: str
+    sender: str
+    """Code in `From`, as written: to whom it is owed."""
+    receiver: str
+    """Code in `To`, as written: who owes it."""
+    state: DeliveryState
+    status: str | None
+    """The receiver's last shown status code."""
+    due: datetime | None
+    """Until when; None where the calendar of the axis does not know the year."""
+    is_late: bool
+    request: RequestKind | None = None
+    """For `Duty.REQUEST`: what is asked for."""
+    requested_by: DocumentKey | None = None
+    """The recall, the update or the status 13."""
+    requested_at: datetime | None = None
+    is_rejected: bool = False
+    """The receiver said 16: people talk, and 15 ends it (LR-25)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedList:
+    """A page of what is owed, in the order of the deliveries' ids: oldest first."""
+
+    owed: tuple[Owed, ...]
+    next: DeliveryId | None
+    """What to ask `after` for the next page; None: this is the last."""
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------------
@@ -361,6 +440,9 @@ def station_message_json(message: StationMessage) -> dict[str, JSON]:
         body["ask"] = message.ask.value
     if message.document is not None:
         body["document"] = message.document
+    if message.owed is not None:
+        asked = message.owed
+        body["owed"] = {"duty": asked.duty.value, "by": asked.by.value, "after": asked.after}
     return body
 
 
@@ -390,6 +472,32 @@ def submitted_json(one: Submitted) -> dict[str, JSON]:
         "state": one.state.value,
         "reason": one.reason.value if one.reason else None,
         "received_at": iso(one.received_at),
+    }
+
+
+def owed_list_json(page: OwedList) -> dict[str, JSON]:
+    """Answer to `owed`."""
+    return {"type": "owed", "owed": [_owed_json(one) for one in page.owed], "next": page.next}
+
+
+def _owed_json(one: Owed) -> dict[str, JSON]:
+    return {
+        "duty": one.duty.value,
+        "document": one.document,
+        "delivery": one.delivery,
+        "document_id": one.document_id,
+        "code": one.code,
+        "subject": one.subject,
+        "from": one.sender,
+        "to": one.receiver,
+        "state": one.state.value,
+        "status": one.status,
+        "due": iso(one.due) if one.due else None,
+        "late": one.is_late,
+        "request": one.request.value if one.request else None,
+        "requested_by": one.requested_by,
+        "requested_at": iso(one.requested_at) if one.requested_at else None,
+        "rejected": one.is_rejected,
     }
 
 
@@ -476,7 +584,20 @@ def read_station_message(body: bytes) -> StationMessage:
         acks=tuple(_read_ack(one) for one in acks),
         ask=Ask(ask) if ask is not None else None,
         document=_optional_text(value, "document"),
+        owed=_read_question(_member(value, "owed", dict)) if value.get("owed") is not None else None,
     )
+
+
+def _read_question(value: Mapping[str, Any]) -> OwedQuestion:
+    duty, by = _text(value, "duty"), _optional_text(value, "by") or OwedBy.ME
+    if duty not in set(Duty):
+        raise BadMessage("owed.duty", f"one of {', '.join(Duty)} expected")
+    if by not in set(OwedBy):
+        raise BadMessage("owed.by", f"one of {', '.join(OwedBy)} expected")
+    after = _optional_text(value, "after")
+    if after is not None and not is_id(after):
+        raise BadMessage("owed.after", "an id expected")
+    return OwedQuestion(duty=Duty(duty), by=OwedBy(by), after=DeliveryId(after) if after else None)
 
 
 def _read_ack(value: Mapping[str, Any]) -> Ack:
@@ -657,6 +778,49 @@ def read_submitted(value: Mapping[str, Any]) -> Submitted:
         raise BadMessage("$", str(problem)) from problem
 
 
+def read_owed_list(value: Mapping[str, Any]) -> OwedList:
+    """
+    The station's reading of `owed`.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    following = _optional_text(value, "next")
+    _member(value, "owed", list)
+    try:
+        owed = tuple(_read_owed(one) for one in _objects(value, "owed"))
+    except BadMessage:
+        raise
+    except ValueError as problem:
+        raise BadMessage("$", str(problem)) from problem
+    if following is not None and (not owed or following != owed[-1].delivery):
+        # Whoever turned pages by it would turn them for ever.
+        raise BadMessage("next", "the id of the last delivery expected")
+    return OwedList(owed=owed, next=DeliveryId(following) if following is not None else None)
+
+
+def _read_owed(value: Mapping[str, Any]) -> Owed:
+    request, by = _optional_text(value, "request"), _optional_text(value, "requested_by")
+    return Owed(
+        duty=Duty(_text(value, "duty")),
+        document=DocumentKey(_text(value, "document")),
+        delivery=DeliveryId(_text(value, "delivery")),
+        document_id=_text(value, "document_id"),
+        code=_text(value, "code"),
+        subject=_text(value, "subject"),
+        sender=_text(value, "from"),
+        receiver=_text(value, "to"),
+        state=DeliveryState(_text(value, "state")),
+        status=_optional_text(value, "status"),
+        due=_time(value, "due") if value.get("due") else None,
+        is_late=bool(_member(value, "late", bool)),
+        request=RequestKind(request) if request is not None else None,
+        requested_by=DocumentKey(by) if by is not None else None,
+        requested_at=_time(value, "requested_at") if value.get("requested_at") else None,
+        is_rejected=bool(_member(value, "rejected", bool)),
+    )
+
+
 def read_feed(value: Mapping[str, Any]) -> FeedEntry:
     """
     The station's reading of one event.
@@ -669,6 +833,7 @@ def read_feed(value: Mapping[str, Any]) -> FeedEntry:
 
 __all__ = [
     "MAX_ACKS",
+    "MAX_OWED",
     "Ack",
     "Answer",
     "Ask",
@@ -677,9 +842,14 @@ __all__ = [
     "Consignment",
     "DeliveryLine",
     "DeliveryRef",
+    "Duty",
     "FeedEntry",
     "Notice",
     "Outcome",
+    "Owed",
+    "OwedBy",
+    "OwedList",
+    "OwedQuestion",
     "Owner",
     "Receipt",
     "StationId",
@@ -692,9 +862,11 @@ __all__ = [
     "dump",
     "feed_json",
     "load",
+    "owed_list_json",
     "read_answer",
     "read_consignment",
     "read_feed",
+    "read_owed_list",
     "read_receipt",
     "read_station_message",
     "read_submitted",

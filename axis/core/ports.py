@@ -14,6 +14,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from axis.core.calendar import Calendar
 from axis.core.directory import Directory, Station
 from axis.core.events import Event
 from axis.core.exchange import (
@@ -22,6 +23,8 @@ from axis.core.exchange import (
     DeliveryRef,
     FeedEntry,
     Notice,
+    OwedList,
+    OwedQuestion,
     Receipt,
     Submitted,
     Whereabouts,
@@ -636,6 +639,16 @@ class StationView(Protocol):
 
         Raises:
             Ambiguous: the DocumentId fits several of its documents.
+        """
+        ...
+
+    async def owed(
+        self, station: StationId, asked: OwedQuestion, *, at: datetime, calendar: Calendar, limit: int
+    ) -> OwedList:
+        """
+        What the station owes for what it received, or is owed for what it sent, as of `at`; at most `limit`.
+
+        Receipts and replies whose deadline lies more than 366 days back are left to the operators.
         """
         ...
 

@@ -18,11 +18,14 @@ from axis.core.directory import Station
 from axis.core.errors import NotAllowed, NotFound
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import (
+    MAX_OWED,
     Answer,
     Ask,
     BadMessage,
     Consignment,
     FeedEntry,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Submitted,
@@ -30,6 +33,7 @@ from axis.core.exchange import (
     consignment_json,
     dump,
     load,
+    owed_list_json,
     receipt_json,
     whereabouts_json,
 )
@@ -251,6 +255,12 @@ class Desk:
         """What the station handed in, newest first."""
         return await self._view.submissions(station.id, wanted, offset=offset, limit=limit)
 
+    async def owed(self, station: Station, asked: OwedQuestion, *, limit: int) -> OwedList:
+        """What the station owes, or is owed: receipts, replies, answers to requests; oldest first."""
+        return await self._view.owed(
+            station.id, asked, at=self._clock.now(), calendar=self._pipeline.calendar, limit=limit
+        )
+
     async def events(self, station: Station, *, after: int, limit: int) -> Sequence[FeedEntry]:
         """Later events of the station's documents, behind leaf `after`."""
         return await self._view.feed(station.id, after=after, limit=limit)
@@ -329,6 +339,10 @@ class Desk:
             NotFound, Withdrawn, Ambiguous, BadMessage: as the contract says of each question.
         """
         del at
+        if message.ask is Ask.OWED:
+            if message.owed is None:
+                raise BadMessage("owed", "missing")
+            return dump(owed_list_json(await self.owed(station, message.owed, limit=MAX_OWED)))
         if message.document is None:
             raise BadMessage("document", "missing")
         body: dict[str, JSON]

@@ -9,7 +9,7 @@ What is late and what is owed: the lists of people who must act, and how long do
     urgent     stations that sent more than a fifth of a day's documents as khẩn or above
 
 Every list is read from derived columns, which `axis ledger check` recomputes. A receiver that has been asked to answer
-sees its own lines and its sender sees them too.
+sees its own lines and its sender sees them too: people by their organs, stations by what they received and sent.
 """
 
 from __future__ import annotations
@@ -18,23 +18,28 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum, unique
 from typing import Any, Final
 
-from sqlalchemy import Row, Select, case, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.calendar import Calendar, UnknownYear, end_of_day
 from axis.core.events import JSON
+from axis.core.exchange import Duty, Owed, OwedBy, OwedList, OwedQuestion
 from axis.core.model import (
     PENDING,
     VIETNAM,
     BusinessType,
     DeliveryId,
     DeliveryState,
+    DocumentKey,
     Kind,
     OrganNumber,
+    RequestKind,
+    RequestState,
+    StationId,
     Urgency,
     from_micros,
     iso,
@@ -53,8 +58,14 @@ TOO_URGENT: Final = 0.2
 FEWEST_URGENT: Final = 5
 """Documents a station must have sent that day; one of two says nothing."""
 PERCENTILES: Final = (50, 90, 95, 99)
+REMEMBERED: Final = timedelta(days=366)
+"""Stations are told of receipts and replies whose deadline lies no farther back; a request stays until it is answered."""
 _DAY: Final = 24 * 3600 * 1_000_000
 _ZONE: Final = 7 * 3600 * 1_000_000
+_IS_ITS_DOCUMENT: Final = and_(
+    t.document.c.id == t.delivery.c.document_key, t.document.c.year == t.delivery.c.year
+)
+"""Both ids are of one moment, that of the acceptance: the year is the same, and names the partition."""
 _OWED: Final = sorted(state.value for state in PENDING | {DeliveryState.ACKNOWLEDGED})
 
 
@@ -131,8 +142,8 @@ async def list_due(
     match asked.which:
         case Due.RECEIPT | Due.NEXT_DAY:
             query = query.where(
-                column.due_at <= micros(at),
-                column.told_at.is_(None),
+                # Recorded as passed, or about to be: each of the two has its index.
+                or_(t.is_overdue, and_(t.is_not_told, column.due_at <= micros(at))),
                 column.state.in_(_OWED),
                 column.next_day.is_(asked.which is Due.NEXT_DAY),
             ).order_by(column.due_at, column.id)
@@ -140,12 +151,12 @@ async def list_due(
             query = query.where(
                 t.document.c.due_date < vietnam_day(at),
                 column.state.in_(_OWED),
-                or_(column.status.is_(None), column.status.not_in(("02", "06"))),
+                _is_not_replied(),
             ).order_by(t.document.c.due_date, column.id)
         case Due.REQUEST:
-            query = query.where(column.request == "asked", column.requested_at < micros(at)).order_by(
-                column.requested_at, column.id
-            )
+            query = query.where(
+                t.is_request_open, column.request == "asked", column.requested_at < micros(at)
+            ).order_by(column.requested_at, column.id)
     found = (await connection.execute(query.limit(asked.limit))).all()
     names = await names_of(connection, [row.sender for row in found])
     rows = [_row(row, names, asked.which, calendar) for row in found]
@@ -182,7 +193,7 @@ def _deliveries(asked: DueFilter, *, scope: Scope) -> Select[Any]:
             document.urgency,
             document.due_date,
         )
-        .join_from(t.delivery, t.document, document.id == column.document_key)
+        .join_from(t.delivery, t.document, _IS_ITS_DOCUMENT)
         .where(column.kind == Kind.EDOC.value, scope.covers_either(column.sender, column.organ))
     )
     return _within(query, column.accepted_at, asked)
@@ -221,20 +232,112 @@ def _row(row: Any, names: Any, which: Due, calendar: Calendar) -> dict[str, JSON
         found |= {
             "request": row.request_kind,
             "requested_at": _time(row.requested_at),
-            "due": _answer_due(from_micros(row.requested_at), calendar),
+            "due": iso(due) if (due := _answer_due(row, calendar)) else None,
         }
     return found
 
 
-def _answer_due(asked_at: datetime, calendar: Calendar) -> str | None:
+def _is_not_replied() -> ColumnElement[bool]:
+    """Neither finished nor returned."""
+    status = t.delivery.c.status
+    return or_(status.is_(None), status.not_in(("02", "06")))
+
+
+def _answer_due(row: Any, calendar: Calendar) -> datetime | None:
+    """When the answer to the request of a delivery is due; None for a year the calendar does not know."""
     try:
-        return iso(calendar.end_of_next_working_day(asked_at))
+        return calendar.end_of_next_working_day(from_micros(row.requested_at))
     except UnknownYear:
         return None
 
 
 def _time(value: int | None) -> str | None:
     return None if value is None else iso(from_micros(value))
+
+
+async def list_owed(
+    connection: AsyncConnection,
+    station: StationId,
+    asked: OwedQuestion,
+    *,
+    at: datetime,
+    calendar: Calendar,
+    limit: int,
+) -> OwedList:
+    """What a station owes for what it received, or is owed for what it sent: at most `limit`, by delivery."""
+    column, document = t.delivery.c, t.document.c
+    query = (
+        select(
+            column.id,
+            column.document_key,
+            column.code,
+            column.state,
+            column.status,
+            column.due_at,
+            column.request,
+            column.request_kind,
+            column.requested_by,
+            column.requested_at,
+            document.document_id,
+            document.from_code,
+            document.number,
+            document.notation,
+            document.subject,
+            document.due_date,
+        )
+        .join_from(t.delivery, t.document, _IS_ITS_DOCUMENT)
+        .where(column.kind == Kind.EDOC.value)
+        .where((column if asked.by is OwedBy.ME else document).station_id == station)
+    )
+    match asked.duty:
+        case Duty.RECEIPT:
+            query = query.where(
+                t.is_overdue, column.due_at >= micros(at - REMEMBERED), column.state.in_(_OWED)
+            )
+        case Duty.REPLY:
+            query = query.where(
+                document.due_date < vietnam_day(at),
+                document.due_date >= vietnam_day(at - REMEMBERED),
+                column.state.in_(_OWED),
+                _is_not_replied(),
+            )
+        case Duty.REQUEST:
+            query = query.where(t.is_request_open)
+    if asked.after is not None:
+        query = query.where(column.id > asked.after)
+    found = (await connection.execute(query.order_by(column.id).limit(limit + 1))).all()
+    owed = tuple(_owed(row, asked.duty, at=at, calendar=calendar) for row in found[:limit])
+    return OwedList(owed=owed, next=owed[-1].delivery if len(found) > limit else None)
+
+
+def _owed(row: Any, duty: Duty, *, at: datetime, calendar: Calendar) -> Owed:
+    is_request = duty is Duty.REQUEST
+    due: datetime | None
+    match duty:
+        case Duty.RECEIPT:
+            due = from_micros(row.due_at)
+        case Duty.REPLY:
+            due = end_of_day(date.fromisoformat(row.due_date))
+        case Duty.REQUEST:
+            due = _answer_due(row, calendar)
+    return Owed(
+        duty=duty,
+        document=DocumentKey(row.document_key),
+        delivery=DeliveryId(row.id),
+        document_id=row.document_id,
+        code=code_of(row.number, row.notation),
+        subject=row.subject or "",
+        sender=row.from_code,
+        receiver=row.code,
+        state=DeliveryState(row.state),
+        status=row.status,
+        due=due,
+        is_late=due is not None and due <= at,
+        request=RequestKind(row.request_kind) if is_request else None,
+        requested_by=DocumentKey(row.requested_by) if is_request else None,
+        requested_at=from_micros(row.requested_at) if is_request else None,
+        is_rejected=is_request and row.request == RequestState.REJECTED.value,
+    )
 
 
 async def _late_sendings(
@@ -360,7 +463,7 @@ def _dated(asked: DueFilter, *, scope: Scope) -> Select[Any]:
             delivery.received_at,
             delivery.registered_at,
         )
-        .outerjoin_from(t.document, t.delivery, delivery.document_key == column.id)
+        .outerjoin_from(t.document, t.delivery, _IS_ITS_DOCUMENT)
         .where(
             column.kind == Kind.EDOC.value,
             column.business_type == int(BusinessType.NEW),

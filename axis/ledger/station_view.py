@@ -7,14 +7,16 @@ Every query names the station. What does not exist and what is another's end in 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from axis.core.calendar import Calendar
 from axis.core.errors import Ambiguous, NotFound, Withdrawn
 from axis.core.events import Event, EventKind, read_record
-from axis.core.exchange import DeliveryLine, FeedEntry, Submitted, Whereabouts
+from axis.core.exchange import DeliveryLine, FeedEntry, OwedList, OwedQuestion, Submitted, Whereabouts
 from axis.core.ids import is_id, year_of
 from axis.core.model import (
     BusinessType,
@@ -36,6 +38,7 @@ from axis.core.ports import Ready, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.core.rows import DocumentRow
 from axis.ledger import tables as t
+from axis.ledger.deadlines import list_owed
 from axis.ledger.outbox import feed_entries, read_ready
 from axis.ledger.store import (
     SQLLedger,
@@ -163,6 +166,13 @@ class SQLStationView:
             query = select(t.submission).where(*conditions)
             query = query.order_by(table.received_at.desc(), table.id.desc()).offset(offset).limit(limit)
             return [_submitted(row) for row in await connection.execute(query)]
+
+    async def owed(
+        self, station: StationId, asked: OwedQuestion, *, at: datetime, calendar: Calendar, limit: int
+    ) -> OwedList:
+        """See the port."""
+        async with self._ledger.reading() as connection:
+            return await list_owed(connection, station, asked, at=at, calendar=calendar, limit=limit)
 
     async def outcome(
         self, station: StationId, *, submission: SubmissionId | None, message_id: str | None

@@ -75,6 +75,8 @@ NOT_ACCEPTED = "state <> 'accepted'"
 NOT_RECEIVED = "received_at IS NULL"
 NOT_TOLD = "due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL"
 IS_INDETERMINATE = "tier = 'indeterminate'"
+IS_OVERDUE = "not_taken_at IS NOT NULL AND told_at IS NULL"
+HAS_DUE_DATE = "due_date IS NOT NULL"
 IS_REQUEST_OPEN = "request IN ('asked', 'rejected')"
 """Conditions of the partial indexes."""
 
@@ -296,8 +298,10 @@ document = Table(
     _derived("state", String(12)),
     _derived("head", String(64)),
     Index("document_sender", "sender", "accepted_at"),
+    Index("document_station", "station_id", "id"),
     Index("document_root", "root"),
     Index("document_target", "target"),
+    _partial("document_due_date", "due_date", "id", where=HAS_DUE_DATE),
     Index("document_code", "code_text"),
     Index("document_signer_serial", "signer_serial"),
     _partial("document_indeterminate", "accepted_at", "id", where=IS_INDETERMINATE),
@@ -383,6 +387,7 @@ delivery = Table(
     # No index on state: a delivery changes it four times, and PostgreSQL then rewrites none of the others.
     _partial("delivery_not_received", "accepted_at", "id", where=NOT_RECEIVED),
     _partial("delivery_due", "due_at", "id", where=NOT_TOLD),
+    _partial("delivery_overdue", "station_id", "id", where=IS_OVERDUE),
     _partial("delivery_request", "requested_at", "id", where=IS_REQUEST_OPEN),
     postgresql_partition_by=_BY_YEAR,
 )
@@ -668,6 +673,7 @@ is_request_open = delivery.c.request.in_([literal_column("'asked'"), literal_col
 is_not_told = and_(
     delivery.c.due_at.is_not(None), delivery.c.told_at.is_(None), delivery.c.not_taken_at.is_(None)
 )
+is_overdue = and_(delivery.c.not_taken_at.is_not(None), delivery.c.told_at.is_(None))
 is_indeterminate = document.c.tier == literal_column("'indeterminate'")
 """The conditions of the partial indexes, for queries: with constants, as a parameter would hide the index."""
 

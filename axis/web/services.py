@@ -18,6 +18,8 @@ from axis.core.exchange import (
     Answer,
     Consignment,
     FeedEntry,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Submitted,
@@ -116,6 +118,10 @@ class Desk(Protocol):
         self, station: Station, wanted: SubmissionFilter, *, offset: int, limit: int
     ) -> Sequence[Submitted]:
         """What the station handed in, newest first; what was there already stands in the list once."""
+        ...
+
+    async def owed(self, station: Station, asked: OwedQuestion, *, limit: int) -> OwedList:
+        """What the station owes, or is owed, oldest first."""
         ...
 
     async def answer(

@@ -12,8 +12,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from axis.core.exchange import MAX_ACKS, Outcome
-from axis.core.model import DeliveryState, Kind, Lane, LegalValue, Owner, SubmissionState, Tier
+from axis.core.exchange import MAX_ACKS, Duty, Outcome
+from axis.core.model import (
+    DeliveryState,
+    Kind,
+    Lane,
+    LegalValue,
+    Owner,
+    RequestKind,
+    SubmissionState,
+    Tier,
+)
 from axis.web import wire
 
 Id = Annotated[str, Field(pattern="^[0-9A-HJKMNP-TV-Z]{26}$", description="Time-ordered id of the axis.")]
@@ -214,6 +223,35 @@ class Submissions(_Shape):
 
     type: Literal["submissions"]
     submissions: list[Submitted]
+
+
+class OwedAnswer(_Shape):
+    """One answer that somebody owes, for one delivery."""
+
+    duty: Duty
+    document: Id
+    delivery: Id
+    document_id: str
+    code: Annotated[str, Field(description="Number and notation of the document.")]
+    subject: str
+    sender: Annotated[str, Field(alias="from", description="To whom it is owed.")]
+    to: Annotated[str, Field(description="Who owes it.")]
+    state: DeliveryState
+    status: Annotated[str | None, Field(description="The receiver's last edXML status.")]
+    due: Annotated[datetime | None, Field(description="Null where the calendar does not know the year.")]
+    late: bool
+    request: Annotated[RequestKind | None, Field(description="What is asked for; null for other duties.")]
+    requested_by: Annotated[Id | None, Field(description="The recall, the update or the status 13.")]
+    requested_at: datetime | None
+    rejected: Annotated[bool, Field(description="The receiver said 16; 15 ends it all the same.")]
+
+
+class Owed(_Shape):
+    """What the caller owes, or is owed, oldest first."""
+
+    type: Literal["owed"]
+    owed: list[OwedAnswer]
+    next: Annotated[Id | None, Field(description="`after` of the next page; null behind the last.")]
 
 
 class Organ(_Shape):

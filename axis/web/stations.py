@@ -24,17 +24,30 @@ from axis.core.exchange import (
     Answer,
     Ask,
     BadMessage,
+    Duty,
+    OwedBy,
+    OwedQuestion,
     answer_json,
     consignment_json,
     dump,
     load,
+    owed_list_json,
     read_receipt,
     read_station_message,
     submitted_json,
     whereabouts_json,
 )
 from axis.core.ids import is_id
-from axis.core.model import Channel, Digest, DocumentKey, Kind, Lane, OrganNumber, SubmissionId
+from axis.core.model import (
+    Channel,
+    DeliveryId,
+    Digest,
+    DocumentKey,
+    Kind,
+    Lane,
+    OrganNumber,
+    SubmissionId,
+)
 from axis.core.ports import InboundMessage, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.web import shapes, wire
@@ -514,6 +527,43 @@ async def where_is(request: Request, caller: Caller, document: str) -> Response:
     found = await services_of(request).desk.where_is(caller, document)
     visit_of(request.scope).facts["document"] = found.document
     return _answer(whereabouts_json(found))
+
+
+@router.get(
+    wire.OWED,
+    summary="The answers the station owes, or is owed",
+    responses=shapes.answers(200, shapes.Owed, "Oldest first; `next` leads to the next page."),
+)
+async def owed(
+    request: Request,
+    caller: Caller,
+    duty: Annotated[
+        Duty,
+        Query(
+            description="`receipt`: no 01 to 06 by its deadline; `reply`: `DueDate` has passed without 06 or 02;"
+            " `request`: a recall, take-back or update without 15."
+        ),
+    ],
+    by: Annotated[
+        OwedBy, Query(description="`me`: for what I received; `others`: for what I sent.")
+    ] = OwedBy.ME,
+    after: Annotated[
+        str | None, Query(description="`next` of the page before; none: the first page.")
+    ] = None,
+    limit: Limit = _DEFAULT_PAGE,
+) -> Response:
+    """
+    What waits for an answer. Requests are listed from the day they are made, `late` once the next working day is over;
+    receipts and replies once their deadline has passed, for 366 days.
+    """
+    if after is not None and not is_id(after):
+        raise no(
+            HTTPReason.QUERY, about("after", vi="cần mã lượt chuyển", en="the id of a delivery expected")
+        )
+    asked = OwedQuestion(duty=duty, by=by, after=DeliveryId(after) if after is not None else None)
+    found = await services_of(request).desk.owed(caller, asked, limit=limit)
+    visit_of(request.scope).facts |= {"entries": len(found.owed), "duty": duty.value, "by": by.value}
+    return _answer(owed_list_json(found))
 
 
 @router.get(

@@ -27,7 +27,7 @@ from adapters.errors import (
 )
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
-from axis.core.exchange import Ack, Outcome, load, read_answer
+from axis.core.exchange import Ack, Duty, Outcome, Owed, OwedBy, load, read_answer
 from axis.core.model import DeliveryState, Digest, DocumentKey, Kind, Lane, LegalValue, SubmissionState, Tier
 from axis.edxml.message import Edoc, OtherInfo, Status, StatusCode
 from signing.note import SigningKey
@@ -101,6 +101,14 @@ class World(Protocol):
         ...
 
     def lane_of(self, message_id: str) -> Lane: ...
+
+    def owe(self, duty: Duty, *, by: OwedBy) -> Owed:
+        """An answer that the station owes, or is owed."""
+        ...
+
+    def list_by(self, number: int) -> None:
+        """Pages of what is owed have so many entries from now on."""
+        ...
 
     async def tell(self, kind: EventKind) -> str:
         """A later event of one of the station's documents; its record."""
@@ -680,6 +688,23 @@ class StationContract:
                 await station.where_is("000.00.00.G22,2026/03/02,6/VPCP-TTĐT")
 
         assert {one.document for one in answers} == set(several.value.candidates)
+
+    @pytest.mark.requirement("LR-17", "LR-22")
+    async def test_what_is_owed(self, world: World) -> None:
+        """By this station and to it, each duty on its own, page by page, member for member."""
+        mine = [world.owe(duty, by=OwedBy.ME) for duty in Duty for _ in range(3)]
+        to_me = [world.owe(duty, by=OwedBy.OTHERS) for duty in Duty]
+        world.list_by(2)
+
+        async with world.connect() as station:
+            pages = [await station.owed(duty) for duty in Duty]
+            rest = [await station.owed(duty, after=page.next) for duty, page in zip(Duty, pages, strict=True)]
+            theirs = [(await station.owed(duty, by=OwedBy.OTHERS)).owed for duty in Duty]
+
+        assert [one for page in zip(pages, rest, strict=True) for part in page for one in part.owed] == mine
+        assert [page.next for page in pages] == [mine[1].delivery, mine[4].delivery, mine[7].delivery]
+        assert {page.next for page in rest} == {None}
+        assert [one for page in theirs for one in page] == to_me
 
     async def test_events_go_on_where_the_last_reading_ended(self, world: World, tmp_path: Path) -> None:
         """In order; read to the end of each; the one under way comes again."""

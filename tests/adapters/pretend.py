@@ -22,6 +22,7 @@ from axis.core.directory import Directory, Station
 from axis.core.errors import Ambiguous, NotAllowed, NotFound, Withdrawn
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import (
+    MAX_OWED,
     Ack,
     Answer,
     Ask,
@@ -29,15 +30,21 @@ from axis.core.exchange import (
     Consignment,
     DeliveryLine,
     DeliveryRef,
+    Duty,
     FeedEntry,
     Notice,
     Outcome,
+    Owed,
+    OwedBy,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Submitted,
     Whereabouts,
     consignment_json,
     dump,
+    owed_list_json,
     receipt_json,
     whereabouts_json,
 )
@@ -55,6 +62,7 @@ from axis.core.model import (
     Kind,
     Lane,
     LegalValue,
+    RequestKind,
     SignaturePolicy,
     StationId,
     StationState,
@@ -170,6 +178,9 @@ class PretendAxis:
         self.taken: list[Taken] = []
         self.said: list[Ack] = []
         self.asked: list[Ask] = []
+        self.owing: list[tuple[StationId, OwedBy, Owed]] = []
+        """Who is shown which answer that is owed, as whose duty; by delivery."""
+        self.owed_page = MAX_OWED
         self.resyncs = 0
         self.speaks = asyncio.Event()
         """While clear, submissions are taken and not answered."""
@@ -231,6 +242,31 @@ class PretendAxis:
         )
 
     # --- what a test makes happen ---------------------------------------------------------------------------------
+
+    def owe(self, station: StationId, duty: Duty, *, by: OwedBy) -> Owed:
+        """An answer that is owed, as the station is shown it."""
+        at = self.clock.now()
+        is_request = duty is Duty.REQUEST
+        one = Owed(
+            duty=duty,
+            document=DocumentKey(self.ids.new(at)),
+            delivery=DeliveryId(self.ids.new(at)),
+            document_id="000.00.00.G22,2026/03/02,1/VPCP-TTĐT",
+            code="1/VPCP-TTĐT",
+            subject="Trích yếu",
+            sender="000.00.00.G22",
+            receiver="000.00.00.H41",
+            state=DeliveryState.ACKNOWLEDGED,
+            status="01" if is_request else None,
+            due=None if is_request else at,
+            is_late=not is_request,
+            request=RequestKind.RECALL if is_request else None,
+            requested_by=DocumentKey(self.ids.new(at)) if is_request else None,
+            requested_at=at if is_request else None,
+            is_rejected=is_request,
+        )
+        self.owing.append((station, by, one))
+        return one
 
     def offer(
         self,
@@ -623,11 +659,23 @@ class PretendAxis:
             deliveries=tuple(found[0].lines),
         )
 
+    async def owed(self, station: Station, asked: OwedQuestion, *, limit: int) -> OwedList:
+        found = [
+            one
+            for whose, by, one in self.owing
+            if (whose, by, one.duty) == (station.id, asked.by, asked.duty)
+            and one.delivery > (asked.after or "")
+        ]
+        page = tuple(found[: min(limit, self.owed_page)])
+        return OwedList(owed=page, next=page[-1].delivery if len(found) > len(page) else None)
+
     async def ask(self, station: Station, message: StationMessage) -> bytes:
         """Questions over AMQP, as `axis.core.exchange.Ask` says."""
-        assert message.document is not None
         assert message.ask is not None
         self.asked.append(message.ask)
+        if message.owed is not None:
+            return dump(owed_list_json(await self.owed(station, message.owed, limit=MAX_OWED)))
+        assert message.document is not None
         key = DocumentKey(message.document)
         match message.ask:
             case Ask.WHERE_IS:

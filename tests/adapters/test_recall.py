@@ -26,7 +26,8 @@ from axis.broker.management import Management
 from axis.broker.publisher import BrokerPublisher
 from axis.core.credentials import hash_of_key, key_of
 from axis.core.errors import ServiceUnavailable
-from axis.core.model import BusinessType, ConsignmentId, StationId, SubmissionState
+from axis.core.exchange import Duty
+from axis.core.model import BusinessType, ConsignmentId, RequestKind, StationId, SubmissionState
 from axis.core.ports import Outgoing, OutgoingWithdrawal, Published, Ready
 from axis.edxml.message import Edoc, StatusCode
 from axis.flow.dispatch import Dispatcher, Pace
@@ -248,8 +249,16 @@ async def test_a_recall_between_publish_and_take(wire: Wire) -> None:
         assert [one.code for one in again.deliveries] == [HANOI.code]
         asked = await first(inbox)
         await asked.done()
+        [owed] = (await station.owed(Duty.REQUEST)).owed
+        assert (owed.document, owed.requested_by, owed.request) == (
+            found.key,
+            again.document,
+            RequestKind.RECALL,
+        )
+        assert (owed.receiver, owed.due is not None, owed.is_late) == (HANOI.code, True, False)
         answer = await station.answer(asked, StatusCode.AGREED, description="Đã hủy văn bản")
         assert answer.state is SubmissionState.ACCEPTED
+        assert (await station.owed(Duty.REQUEST)).owed == ()
         await wire.stands(found.header.document, "recalled")
     await wire.is_consistent()
 

@@ -14,7 +14,7 @@ from adapters.over_amqp import AMQPLimits
 from adapters.over_http import HTTPLimits
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
-from axis.core.exchange import Outcome
+from axis.core.exchange import Duty, Outcome, Owed, OwedBy
 from axis.core.model import ConsignmentId, DeliveryState, Digest, DocumentKey, Lane
 from axis.web.app import create_app
 from axis.web.server import serve
@@ -71,6 +71,12 @@ class PretendWorld:
 
     def lane_of(self, message_id: str) -> Lane:
         return next(one.lane for one in self.axis.taken if one.message_id == message_id)
+
+    def owe(self, duty: Duty, *, by: OwedBy) -> Owed:
+        return self.axis.owe(self.credentials.station, duty, by=by)
+
+    def list_by(self, number: int) -> None:
+        self.axis.owed_page = number
 
     async def tell(self, kind: EventKind) -> str:
         return self.axis.tell(self.credentials.station, kind).record

@@ -22,9 +22,14 @@ from axis.core.exchange import (
     Consignment,
     DeliveryLine,
     DeliveryRef,
+    Duty,
     FeedEntry,
     Notice,
     Outcome,
+    Owed,
+    OwedBy,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Whereabouts,
@@ -33,9 +38,11 @@ from axis.core.exchange import (
     dump,
     feed_json,
     load,
+    owed_list_json,
     read_answer,
     read_consignment,
     read_feed,
+    read_owed_list,
     read_receipt,
     read_station_message,
     read_whereabouts,
@@ -43,6 +50,7 @@ from axis.core.exchange import (
     station_message_json,
     whereabouts_json,
 )
+from axis.core.ids import compose
 from axis.core.model import (
     ConsignmentId,
     DeliveryId,
@@ -52,6 +60,7 @@ from axis.core.model import (
     Kind,
     Lane,
     LegalValue,
+    RequestKind,
     StationId,
     SubmissionId,
     SubmissionState,
@@ -147,6 +156,32 @@ _SAID = st.builds(
     ).map(tuple),
     ask=st.none() | st.sampled_from(Ask),
     document=st.none() | _TEXTS,
+    owed=st.none()
+    | st.builds(
+        OwedQuestion,
+        duty=st.sampled_from(Duty),
+        by=st.sampled_from(OwedBy),
+        after=st.none() | st.integers(0, 2**60).map(lambda one: DeliveryId(compose(at=_AT, randomness=one))),
+    ),
+)
+_OWED = st.builds(
+    Owed,
+    duty=st.sampled_from(Duty),
+    document=_TEXTS.map(DocumentKey),
+    delivery=_TEXTS.map(DeliveryId),
+    document_id=_TEXTS,
+    code=_TEXTS,
+    subject=_TEXTS,
+    sender=_TEXTS,
+    receiver=_TEXTS,
+    state=st.sampled_from(DeliveryState),
+    status=st.none() | _TEXTS,
+    due=st.none() | _MOMENTS,
+    is_late=st.booleans(),
+    request=st.none() | st.sampled_from(RequestKind),
+    requested_by=st.none() | _TEXTS.map(DocumentKey),
+    requested_at=st.none() | _MOMENTS,
+    is_rejected=st.booleans(),
 )
 
 
@@ -166,6 +201,16 @@ def test_an_inbox_line_comes_back_as_written(consignment: Consignment) -> None:
 def test_whereabouts_come_back_as_written(where: Whereabouts) -> None:
     """Over the wire and back."""
     assert read_whereabouts(load(dump(whereabouts_json(where)))) == where
+
+
+@given(st.lists(_OWED, max_size=3).map(tuple), st.booleans())
+def test_what_is_owed_comes_back_as_written(owed: tuple[Owed, ...], more: bool) -> None:
+    """Over the wire and back; a page that leads anywhere but behind its last line is not believed."""
+    page = OwedList(owed=owed, next=owed[-1].delivery if owed and more else None)
+
+    assert read_owed_list(load(dump(owed_list_json(page)))) == page
+    with pytest.raises(BadMessage):
+        read_owed_list({**owed_list_json(page), "next": "elsewhere, and long enough"})
 
 
 @given(_SAID)
@@ -277,15 +322,43 @@ _A_CONSIGNMENT = consignment_json(
 _WHERE = whereabouts_json(
     Whereabouts(document=DocumentKey("D"), document_id="1", state=SubmissionState.ACCEPTED, deliveries=())
 )
+_OWED_LIST = owed_list_json(
+    OwedList(
+        owed=(
+            Owed(
+                duty=Duty.REQUEST,
+                document=DocumentKey("D"),
+                delivery=DeliveryId("L"),
+                document_id="1",
+                code="c",
+                subject="s",
+                sender="G22",
+                receiver="H26",
+                state=DeliveryState.ACKNOWLEDGED,
+                status="03",
+                due=_AT,
+                is_late=True,
+                request=RequestKind.RECALL,
+                requested_by=DocumentKey("R"),
+                requested_at=_AT,
+            ),
+        ),
+        next=DeliveryId("L"),
+    )
+)
 _ACKS = station_message_json(
     StationMessage(
-        acks=(Ack(delivery=DeliveryId("L"), outcome=Outcome.FAIL, reason="x"),), ask=Ask.RESYNC, document="D"
+        acks=(Ack(delivery=DeliveryId("L"), outcome=Outcome.FAIL, reason="x"),),
+        ask=Ask.RESYNC,
+        document="D",
+        owed=OwedQuestion(duty=Duty.REPLY, after=DeliveryId(compose(at=_AT, randomness=1))),
     )
 )
 _READERS: list[tuple[str, Callable[[Any], object], dict[str, Any]]] = [
     ("answer", read_answer, dict(_AN_ANSWER)),
     ("consignment", read_consignment, dict(_A_CONSIGNMENT)),
     ("where_is", read_whereabouts, dict(_WHERE)),
+    ("owed", read_owed_list, dict(_OWED_LIST)),
     ("event", read_feed, dict(feed_json(FeedEntry(index=1, record="r")))),
     ("receipt", read_receipt, dict(receipt_json(read_answer(_AN_ANSWER).receipt))),  # type: ignore[arg-type]
     ("acks", lambda value: read_station_message(json.dumps(value).encode()), dict(_ACKS)),
@@ -368,9 +441,13 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         b'{"ask":"everything"}',
         b'{"ask":["resync"]}',
         b'{"ask":"report","document":7}',
+        b'{"ask":"owed","owed":"request"}',
+        b'{"ask":"owed","owed":{"duty":"all"}}',
+        b'{"ask":"owed","owed":{"duty":"reply","by":"them"}}',
+        b'{"ask":"owed","owed":{"duty":"reply","after":"x"}}',
         dump({"acks": [{"delivery": "L", "outcome": "done"}] * (MAX_ACKS + 1)}),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_a_station_cannot_say_just_anything(body: bytes) -> None:
     """Depth, numbers, encodings, wrong kinds, unknown words, too many: `BadMessage`, at once."""

@@ -12,15 +12,19 @@ import pytest
 from axis.broker import wire as amqp
 from axis.core.exchange import (
     MAX_ACKS,
+    MAX_OWED,
     Ask,
     BadMessage,
+    Duty,
     Outcome,
+    OwedBy,
     read_answer,
     read_consignment,
+    read_owed_list,
     read_station_message,
     read_whereabouts,
 )
-from axis.core.model import LegalValue, SubmissionState, Tier
+from axis.core.model import LegalValue, RequestKind, SubmissionState, Tier
 from axis.web import wire as http
 from tests.project.collect import ROOT
 
@@ -40,6 +44,7 @@ _READERS: dict[str, Callable[[Any], object]] = {
     "consignment": read_consignment,
     "acks": lambda value: read_station_message(json.dumps(value).encode()),
     "where_is": read_whereabouts,
+    "owed": read_owed_list,
     "problem": _read_problem,
     "organs": http.read_organs,
 }
@@ -76,6 +81,9 @@ def test_every_header_is_described(name: str) -> None:
         http.PROBLEM,
         *Ask,
         *Outcome,
+        *Duty,
+        *OwedBy,
+        *RequestKind,
         *SubmissionState,
         *Tier,
         *LegalValue,
@@ -102,6 +110,7 @@ def test_every_word_of_the_contract_is_named(word: str) -> None:
             "RECEIPTS",
             "EVENTS",
             "WHERE_IS",
+            "OWED",
             "WHOAMI",
             "ORGANS",
             "CHECKPOINT",
@@ -128,6 +137,7 @@ def test_every_http_header_is_described(header: str) -> None:
 def test_numbers_are_those_of_the_contract() -> None:
     """Bounds that a program is written against."""
     assert f"At most {MAX_ACKS} in one message" in _PAGE
+    assert f"at most {MAX_OWED} in a page" in _PAGE
     assert f"up to {amqp.MAX_SUBMIT_BYTES >> 20} MiB" in _PAGE
     assert f"at most {amqp.MAX_REFS}" in _PAGE
     assert f"at most {http.MAX_ORGANS:,} in an answer" in _PAGE

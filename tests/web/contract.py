@@ -25,11 +25,13 @@ from axis.core.exchange import (
     Consignment,
     FeedEntry,
     Outcome,
+    OwedList,
     StationMessage,
     dump,
     load,
     read_answer,
     read_consignment,
+    read_owed_list,
     read_submitted,
     read_whereabouts,
     station_message_json,
@@ -85,6 +87,10 @@ class World(Protocol):
 
     async def number(self) -> None:
         """Number everything recorded so far, and sign a checkpoint over it."""
+        ...
+
+    async def pass_deadlines(self) -> None:
+        """Let the time go by until which what was sent so far had to be answered, and record that it did."""
         ...
 
 
@@ -145,6 +151,11 @@ class Caller:
         response = await self.get(wire.EVENTS, **query)
         assert response.status_code == 200, response.text
         return wire.read_events(load(shaped(response, shapes.Events)))
+
+    async def owed(self, **query: str | int) -> OwedList:
+        response = await self.get(wire.OWED, **query)
+        assert response.status_code == 200, response.text
+        return read_owed_list(load(shaped(response, shapes.Owed)))
 
     async def say(self, *acks: Ack, ask: Ask | None = None) -> None:
         response = await self.client.post(
@@ -578,6 +589,30 @@ class StationContract:
         assert late.json()["submissions"] == others.json()["submissions"] == []
         refused_with(await sender.get(wire.SUBMISSIONS, since="yesterday"), 400, "http.query")
         refused_with(await sender.get(wire.SUBMISSIONS, offset="-1"), 400, "http.query")
+
+    @pytest.mark.requirement("LR-17")
+    async def test_both_sides_see_what_is_owed_and_nobody_else(
+        self, served: World, sender: Caller, receiver: Caller, stranger: Caller
+    ) -> None:
+        """Nothing before the deadline; then what nobody answered, page by page, as the duty of the receiver."""
+        documents = [await sender.accepted(served.document()) for _ in range(3)]
+        before = await receiver.owed(duty="receipt")
+        await served.pass_deadlines()
+
+        owed = await receiver.owed(duty="receipt")
+        page = await sender.owed(duty="receipt", by="others", limit=2)
+        rest = await sender.owed(duty="receipt", by="others", limit=2, after=str(page.next))
+
+        assert (before.owed, before.next) == ((), None)
+        assert [one.document for one in owed.owed] == documents
+        assert all(one.is_late and one.due is not None for one in owed.owed)
+        assert ((*page.owed, *rest.owed), rest.next) == (owed.owed, None)
+        nothing = [await sender.owed(duty="receipt"), await receiver.owed(duty="receipt", by="others")]
+        nothing += [await receiver.owed(duty=duty) for duty in ("reply", "request")]
+        nothing += [await stranger.owed(duty="receipt", by=by) for by in ("me", "others")]
+        assert [one.owed for one in nothing] == [()] * 6
+        for wrong in ({}, {"duty": "all"}, {"duty": "reply", "by": "them"}, {"duty": "reply", "after": "0"}):
+            refused_with(await sender.get(wire.OWED, **wrong), 400, "http.query")
 
     async def test_a_receipt_gets_its_proof(self, served: World, sender: Caller) -> None:
         """As soon as a checkpoint covers it; by submission or by message id."""

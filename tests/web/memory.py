@@ -26,8 +26,13 @@ from axis.core.exchange import (
     Consignment,
     DeliveryLine,
     DeliveryRef,
+    Duty,
     FeedEntry,
     Outcome,
+    Owed,
+    OwedBy,
+    OwedList,
+    OwedQuestion,
     Receipt,
     StationMessage,
     Submitted,
@@ -171,6 +176,8 @@ class MemoryAxis:
         self.spool = Spool(folder / "uploads")
         self.folder = folder / "bodies"
         self.is_silent = False
+        self.is_over = False
+        """Whether the deadline of every receipt has passed."""
         """The ledger does not answer."""
         self.has_bug = False
         """Every admission fails as a bug would."""
@@ -550,6 +557,33 @@ class MemoryAxis:
             state=SubmissionState.ACCEPTED,
             deliveries=tuple(one.line() for one in found[0].deliveries),
         )
+
+    async def owed(self, station: Station, asked: OwedQuestion, *, limit: int) -> OwedList:
+        """Receipts only: a document nobody took is overdue once the test says so."""
+        self._answer_or_not()
+        found = [
+            Owed(
+                duty=Duty.RECEIPT,
+                document=document.key,
+                delivery=one.id,
+                document_id=document.name,
+                code="",
+                subject="",
+                sender="",
+                receiver=one.code,
+                state=one.state,
+                status=None,
+                due=one.at,
+                is_late=True,
+            )
+            for document in self._documents.values()
+            for one in document.deliveries
+            if self.is_over
+            and asked.duty is Duty.RECEIPT
+            and station.id == (one.station if asked.by is OwedBy.ME else document.station)
+            and one.id > (asked.after or "")
+        ]
+        return OwedList(owed=tuple(found[:limit]), next=found[limit - 1].delivery if found[limit:] else None)
 
     async def answer(
         self, station: Station, *, submission: SubmissionId | None, message_id: str | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from axis.core.model import StationId
 from axis.demo.letters import pdf, status
 from axis.edxml.message import Edoc, StatusCode
 from axis.edxml.writer import AttachmentSource, edoc_bytes
+from axis.flow.overdue import DeadlineKeeper
+from axis.ledger.deadlines import SQLDeadlines
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
 from axis.ledger.station_view import SQLStationView
@@ -77,6 +80,17 @@ class OfficeWorld:
 
     def name(self, document: bytes) -> str:
         return self.letters[document].document_id
+
+    async def pass_deadlines(self) -> None:
+        self.office.clock.jump(timedelta(hours=15))
+        keeper = DeadlineKeeper(
+            deadlines=SQLDeadlines(self.office.ledger),
+            ledger=self.office.ledger,
+            clock=self.office.clock,
+            ids=self.office.ids,
+            bells=self.office.pipeline.bells,
+        )
+        await keeper.turn()
 
     async def number(self) -> None:
         while await self.office.sequencer.turn():

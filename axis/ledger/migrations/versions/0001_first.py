@@ -232,6 +232,13 @@ def _tables() -> None:
         "id",
         where="due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL",
     )
+    _partial(
+        "delivery_overdue",
+        "delivery",
+        "station_id",
+        "id",
+        where="not_taken_at IS NOT NULL AND told_at IS NULL",
+    )
     _partial("delivery_request", "delivery", "requested_at", "id", where="request IN ('asked', 'rejected')")
     op.create_index("delivery_organ", "delivery", ["organ", "accepted_at", "id"], unique=False)
     op.create_index("delivery_sender", "delivery", ["sender", "accepted_at", "id"], unique=False)
@@ -302,9 +309,11 @@ def _tables() -> None:
         "document_document_id", "document", [sa.text("substr(document_id, 1, 200)")], unique=False
     )
     _partial("document_indeterminate", "document", "accepted_at", "id", where="tier = 'indeterminate'")
+    _partial("document_due_date", "document", "due_date", "id", where="due_date IS NOT NULL")
     op.create_index("document_root", "document", ["root"], unique=False)
     op.create_index("document_sender", "document", ["sender", "accepted_at"], unique=False)
     op.create_index("document_signer_serial", "document", ["signer_serial"], unique=False)
+    op.create_index("document_station", "document", ["station_id", "id"], unique=False)
     op.create_index("document_target", "document", ["target"], unique=False)
     op.create_table(
         "event",
