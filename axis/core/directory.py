@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum, unique
+from functools import cached_property
 
 from axis.core.model import Channel, Digest, OrganNumber, SignaturePolicy, StationId, StationState
 
@@ -184,6 +185,34 @@ class Directory:
                 return None
             organ = self.organs[organ.successor]
         return None
+
+    @cached_property
+    def _merged(self) -> Mapping[OrganNumber, tuple[OrganNumber, ...]]:
+        """Organ -> those that name it as their successor; made once for a snapshot."""
+        found: dict[OrganNumber, list[OrganNumber]] = {}
+        for organ in self.organs.values():
+            if organ.successor is not None:
+                found.setdefault(organ.successor, []).append(organ.number)
+        return {heir: tuple(sorted(numbers)) for heir, numbers in found.items()}
+
+    def predecessors(self, heirs: Iterable[OrganNumber], *, at: datetime) -> tuple[OrganNumber, ...]:
+        """Closed organs in whose place one of `heirs` stands at `at`: what they sent is its to act on."""
+        wanted = set(heirs)
+        found: set[OrganNumber] = set()
+        near = list(wanted)
+        while near:
+            for number in self._merged.get(near.pop(), ()):
+                if number not in found:
+                    found.add(number)
+                    near.append(number)
+        closed = [self.organs[number] for number in sorted(found - wanted)]
+        return tuple(
+            organ.number
+            for organ in closed
+            if not organ.is_open(at)
+            and (heir := self.successor(organ, at=at)) is not None
+            and heir.number in wanted
+        )
 
     def station_of(self, number: OrganNumber, *, at: datetime) -> Station | None:
         """The station that receives for the organ: its own, else the nearest delegated sub-tree above it."""

@@ -132,7 +132,9 @@ class _Deliveries:
         carried = await tx.consignments_of(wanted)
         consignments = {one.id: one for one in carried.values()}
         rows = await tx.deliveries_in(sorted(consignments))
-        documents = await tx.documents(sorted({one.document for one in consignments.values()}))
+        named = {one.document for one in consignments.values()}
+        named |= {row.requested_by for row in rows if row.requested_by is not None}
+        documents = await tx.documents(sorted(named))
         return cls(
             rows={row.id: row for row in rows},
             consignments=consignments,
@@ -219,13 +221,16 @@ class _Deliveries:
     ) -> None:
         more: dict[str, JSON] = {"said": reason} if reason else {}
         code: ReasonCode | None = None
+        wanted_by: StationId | None = None
         is_wanted = is_wanted_back(self._rows[chosen[0]])
         if outcome is Outcome.WITHDRAWN or (outcome is Outcome.FAIL and is_wanted):
             # What it could not take and must not have is not offered again.
             step, code = DeliveryStep.WITHDRAW, ReasonCode.DELIVER_RECALLED
             if self._rows[chosen[0]].request is RequestState.ASKED:
                 more["request"] = RequestState.ASKED.value
-            more["by_document"] = self._rows[chosen[0]].requested_by
+            by_document = self._rows[chosen[0]].requested_by
+            more["by_document"] = by_document
+            wanted_by = self._documents[by_document].station if by_document is not None else None
         elif outcome is Outcome.FAIL:
             more["failures"] = failures
             pause = self._schedule.pause(failures)
@@ -250,6 +255,7 @@ class _Deliveries:
             ids=self._ids,
             reason=code,
             more=more,
+            wanted_by=wanted_by,
         )
         if event is not None:
             self._remember(event, step, consignment)

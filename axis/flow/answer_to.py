@@ -3,7 +3,9 @@ What a status answers: the delivery it belongs to, and where it is sent.
 
 Authenticity of a status is the station's (it is unsigned by the national format): 01-06, 15 and 16 come from an organ
 that has a delivery of the document, or stands below one that has at the same station; 13 only from the original
-sender's organ, or the one that succeeded it. Matching: the sender's `DocumentId`, else organ, code and date.
+sender's organ, or the one that succeeded it. Matching: the sender's `DocumentId`, else organ, code and date. Of a
+merged organ its successor answers, whichever station that has; what could be an answer to documents of two senders is
+refused, as nobody may be told of an answer to another's document.
 """
 
 from __future__ import annotations
@@ -86,14 +88,15 @@ def _taken_back(
     deliveries: Sequence[DeliveryRow],
     directory: Directory,
     at: datetime,
-) -> Target | None:
+) -> Target | Cause | None:
     receiver = status.response_for.organ_id if status.response_for else ""
+    found: list[Target] = []
     for document in sorted(candidates, key=lambda one: one.business_type):
         mine = [one for one in deliveries if one.document == document.id]
-        found = next((one for one in mine if is_receiver(one, receiver, directory)), None)
-        if found is not None and acts_for(directory, document.sender, sender, at=at):
-            return Target(document=document, delivery=found, tell=found.organ)
-    return None
+        row = next((one for one in mine if is_receiver(one, receiver, directory)), None)
+        if row is not None and acts_for(directory, document.sender, sender, at=at):
+            found.append(Target(document=document, delivery=row, tell=row.organ))
+    return _of_one_sender(found)
 
 
 def _answered(
@@ -104,7 +107,7 @@ def _answered(
     deliveries: Sequence[DeliveryRow],
     directory: Directory,
     at: datetime,
-) -> Target | None:
+) -> Target | Cause | None:
     line = [organ.number for organ in directory.ancestry(sender.number)]
     found: list[Target] = []
     for document in candidates:
@@ -112,16 +115,35 @@ def _answered(
             one
             for one in deliveries
             if one.document == document.id
-            and one.station == station
             and (one.state is not DeliveryState.WITHDRAWN or one.request is not RequestState.NONE)
-            and (one.organ in line or acts_for(directory, one.organ, sender, at=at))
+            and (
+                (one.station == station and one.organ in line)
+                or acts_for(directory, one.organ, sender, at=at)
+            )
         ]
         if answering:
-            nearest = min(
+            closest = min(
                 answering, key=lambda one: line.index(one.organ) if one.organ in line else len(line)
             )
-            found.append(Target(document=document, delivery=nearest, tell=document.sender))
-    return min(found, key=lambda one: _distance(status, one), default=None)
+            found.append(Target(document=document, delivery=closest, tell=document.sender))
+    nearest = min((_distance(status, one) for one in found), default=None)
+    return _of_one_sender([one for one in found if _distance(status, one) == nearest])
+
+
+def _of_one_sender(found: Sequence[Target]) -> Target | Cause | None:
+    """The first; merged organs, and ids such as 18661, may leave several senders' documents to choose from."""
+    senders = {one.document.sender for one in found}
+    if len(senders) > 1:
+        details = tuple(
+            Detail(
+                path=_PATH,
+                vi=f"Có thể là văn bản {one.document.document_id[:120]} của {one.document.from_code}.",
+                en=f"May be document {one.document.document_id[:120]} of {one.document.from_code}.",
+            )
+            for one in found
+        )
+        return Cause(code=ReasonCode.ROUTE_UNKNOWN_DOCUMENT, details=details)
+    return found[0] if found else None
 
 
 def _distance(status: Status, target: Target) -> tuple[bool, bool]:

@@ -150,7 +150,7 @@ async def carry_out(
     for wish in wishes:
         facts: dict[str, JSON] = {"by_document": str(acting.document), "wish": wish.kind.value}
         events += await _steps(
-            tx, DeliveryStep.WITHDRAW, wish.withdraw, more=facts, by=by, at=at, ids=ids
+            tx, DeliveryStep.WITHDRAW, wish.withdraw, more=facts, by=by, at=at, ids=ids, wanted_by=by.station
         )  # fmt: skip
         asked: dict[str, JSON] = {
             **facts,
@@ -172,6 +172,7 @@ async def _steps(
     by: Actor,
     at: datetime,
     ids: Ids,
+    wanted_by: StationId | None = None,
 ) -> list[Event]:
     if not deliveries:
         return []
@@ -191,6 +192,7 @@ async def _steps(
             ids=ids,
             reason=ReasonCode.DELIVER_RECALLED,
             more=more,
+            wanted_by=wanted_by,
         )
         for one in consignments.values()
     ]
@@ -254,7 +256,7 @@ async def follow(tx: Transaction, events: Sequence[Event], *, at: datetime, ids:
     ]
     followed = await _tell_late(tx, late, at=at, ids=ids) if late else []
     await tx.append(followed)
-    closed = await _close(tx, {str(one.document) for one in events if _settles(one)}, at=at, ids=ids)
+    closed = await _close(tx, [one for one in events if _settles(one)], at=at, ids=ids)
     await tx.append(closed)
     return [*followed, *closed]
 
@@ -336,10 +338,11 @@ async def _added(
     )
 
 
-async def _close(tx: Transaction, touched: Collection[str], *, at: datetime, ids: Ids) -> list[Event]:
+async def _close(tx: Transaction, settling: Sequence[Event], *, at: datetime, ids: Ids) -> list[Event]:
     """Recalls that are over now: nobody who has the document is left that did not agree."""
-    documents = await tx.documents([DocumentKey(one) for one in sorted(touched)])
+    documents = await tx.documents(sorted({DocumentKey(str(one.document)) for one in settling}))
     roots = {original_of(one) for one in documents.values()}
+    recalls = {one.id: one for one in documents.values() if one.business_type is BusinessType.RECALL}
     events = []
     for key in sorted(roots):
         await tx.receivers(key)  # locks the document: the last two holders may agree at the same moment
@@ -349,7 +352,14 @@ async def _close(tx: Transaction, touched: Collection[str], *, at: datetime, ids
             continue
         carried = await tx.deliveries_of([one.id for one in await tx.family(key)])
         if all(_is_over(one) for one in carried):
-            events.append(_closed(root, after, at=at, ids=ids))
+            wanted_by = await tx.documents(
+                sorted(
+                    {one.requested_by for one in carried if is_recalled(one) and one.requested_by is not None}
+                )
+            )
+            told = {one.station for one in wanted_by.values()}
+            told |= {one.station for one in recalls.values() if one.target == key}
+            events.append(_closed(root, after, told=told, at=at, ids=ids))
     return events
 
 
@@ -365,14 +375,16 @@ def _is_over(row: DeliveryRow) -> bool:
     return never_had or (is_recalled(row) and row.request is RequestState.AGREED)
 
 
-def _closed(root: DocumentRow, after: DocumentState, *, at: datetime, ids: Ids) -> Event:
+def _closed(
+    root: DocumentRow, after: DocumentState, *, told: Collection[StationId], at: datetime, ids: Ids
+) -> Event:
     return Event(
         id=EventId(ids.new(at)),
         kind=EventKind.DOCUMENT_RECALL_CLOSED,
         at=at,
         by=_BY,
         document=root.id,
-        stations=(root.station,),
+        stations=(root.station, *sorted(set(told) - {root.station})),
         facts={"kind": root.kind.value, "sender": root.sender, "state": after.value},
         previous=root.head,
     )

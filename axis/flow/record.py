@@ -535,7 +535,9 @@ class _Round:
         assert answered is not None, "a status without target does not pass validation"
         assert inbound.station is not None, "a message without station does not pass step 1"
         target: Target | Cause = unknown_document(status)
-        async for candidates in self._candidates(status, sender=sender, directory=directory):
+        async for candidates in self._candidates(
+            status, sender=sender, directory=directory, at=inbound.received_at
+        ):
             found = find_target(
                 status,
                 sender=sender,
@@ -573,9 +575,12 @@ class _Round:
         )
 
     async def _candidates(
-        self, status: Status, *, sender: Organ, directory: Directory
+        self, status: Status, *, sender: Organ, directory: Directory, at: datetime
     ) -> AsyncIterator[Sequence[DocumentRow]]:
-        """Documents the status may name: by `DocumentId`, then by organ, code and date, then without the date."""
+        """
+        Documents the status may name: by `DocumentId`, then by organ, code and date, also those of whom the organ
+        succeeded, then without the date.
+        """
         answered = status.response_for
         assert answered is not None, "a status without target does not pass validation"
         takes_back = status.code is StatusCode.TAKE_BACK
@@ -591,6 +596,9 @@ class _Round:
             issued = answered.promulgation_date
             day = issued.iso if issued is not None else None
             yield [one for one in coded if day is not None and one.promulgation_date == day]
+            if day is not None and (merged := directory.predecessors(authors, at=at)):
+                older = await self._tx.documents_coded(answered.code, senders=merged)
+                yield [one for one in older if one.promulgation_date == day]
             yield coded
 
     async def _take_back(self, routed: Routed, target: Target) -> _Decision:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from axis.core.events import JSON, Event, EventKind
 from axis.core.lifecycle import DeliveryStep, next_delivery_state
-from axis.core.model import PENDING, Actor, DeliveryId, DeliveryState, EventId, Kind
+from axis.core.model import PENDING, Actor, DeliveryId, DeliveryState, EventId, Kind, StationId
 from axis.core.ports import Ids
 from axis.core.reasons import ReasonCode
 from axis.core.rows import ConsignmentRow, DeliveryRow, DocumentRow
@@ -47,9 +47,11 @@ def step_event(
     ids: Ids,
     reason: ReasonCode | None = None,
     more: Mapping[str, JSON] = MappingProxyType({}),
+    wanted_by: StationId | None = None,
 ) -> Event | None:
     """
-    The event of `step` for the `chosen` deliveries; `every` is all of the consignment.
+    The event of `step` for the `chosen` deliveries; `every` is all of the consignment. `wanted_by` is the station of a
+    recall or take-back, which may be a successor's: it is told beside the one that sent the document.
 
     Facts: `lines` are [delivery, organ, state before]; `consignment_state` is where the consignment stands after it;
     `digest` is that of the received bytes, so that the record alone says what was handed over or acknowledged.
@@ -65,6 +67,9 @@ def step_event(
         after.append(state or row.state)
     if not moved:
         return None
+    told = [document.station]
+    if wanted_by is not None and wanted_by != document.station:
+        told.append(wanted_by)
     facts: dict[str, JSON] = {
         "kind": document.kind.value,
         "sender": document.sender,
@@ -86,7 +91,7 @@ def step_event(
         by=by,
         document=document.id,
         deliveries=tuple(moved),
-        stations=(document.station,) if step in _TOLD and document.kind is Kind.EDOC else (),
+        stations=tuple(told) if step in _TOLD and document.kind is Kind.EDOC else (),
         facts=facts,
         previous=consignment.head,
     )

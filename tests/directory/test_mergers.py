@@ -1,8 +1,8 @@
 """
 The mergers of 2025 as a migration: 63 provinces become 34, old codes lead to their successors, history stays.
 
-The list is that of Nghị quyết 202/2025/QH15; that the namesake keeps its code and the others are closed is the rule of
-QĐ 09/2025 (requirements LR-33).
+What of the list is verified, and what is not, stands in PROVENANCE.md beside it; that the namesake keeps its code and the
+others are closed is the rule of QĐ 09/2025 (requirements LR-33).
 """
 
 from __future__ import annotations
@@ -49,6 +49,19 @@ async def _migrated(ledger: SQLLedger) -> Directory:
 
 def _provinces(directory: Directory, at: datetime) -> list[str]:
     return [one.name for one in directory.organs.values() if one.kind == "province" and one.is_open(at)]
+
+
+def test_the_list_is_about_provinces_of_the_directory() -> None:
+    """Name by name as they stood in 2020; nobody succeeds who is closed. Who went to whom is not verified by this."""
+    provinces = {row.code: row.name for row in read_organs(organs_csv())[0] if row.kind == "province"}
+    mergers, defects = read_organs(_MERGERS.read_bytes())
+
+    closed = {row.code for row in mergers}
+    assert (defects, len(closed)) == ([], 29)
+    assert {row.code: row.name for row in mergers}.items() <= {
+        code: name.removeprefix("UBND tỉnh ") for code, name in provinces.items()
+    }.items()
+    assert {row.successor for row in mergers} <= provinces.keys() - closed
 
 
 @pytest.mark.requirement("LR-33")
