@@ -68,8 +68,9 @@ class _Counted:
 
 
 _IN_A_TRANSACTION = (
-    "answered", "claim", "codes_in_use", "submissions", "documents", "documents_named", "receivers", "deliveries",
-    "deliveries_in", "consignments", "consignments_of", "append", "keep_reports", "pace", "pace_hold",
+    "answered", "claim", "codes_in_use", "submissions", "documents", "documents_named", "documents_coded", "family",
+    "receivers", "deliveries", "deliveries_of", "deliveries_in", "consignments", "consignments_of", "number_pairs",
+    "append", "keep_reports", "pace", "pace_hold",
 )  # fmt: skip
 
 

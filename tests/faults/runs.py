@@ -18,19 +18,27 @@ from typing import Any
 from axis.broker.connection import BrokerAddress
 from axis.broker.consumer import Consumer
 from axis.broker.publisher import BrokerPublisher
+from axis.core.errors import Withdrawn
 from axis.core.exchange import Outcome
+from axis.core.model import BusinessType, StationId
 from axis.demo.letters import status
 from axis.edxml.message import StatusCode
 from axis.flow.dispatch import Dispatcher, Pace, PullKeeper
+from axis.ledger import tables as t
+from axis.ledger.outbox import SQLOutbox
 from axis.ledger.store import SQLLedger, open_engine
 from tests.faults.crashing import Crasher
 from tests.flow.office import Office
-from tests.flow.town import AT, HANOI, NOWHERE, TTTT, a_letter, a_message, signed
+from tests.flow.town import AT, HANOI, NOWHERE, NV, QP, TTTT, a_letter, a_message, signed
 
 # Made once, before any child is: what is sent again after a crash is the same bytes.
 _FIRST = signed(a_letter(1, receivers=(HANOI, TTTT)))
 _REFUSED = signed(a_letter(2, receivers=(NOWHERE,)))
 _URGENT = signed(a_letter(3, receivers=(HANOI,), priority=2))
+_HOLDERS = (HANOI, NV, TTTT, QP)
+_WANTED_BACK = signed(a_letter(4, receivers=_HOLDERS))
+_THE_RECALL = a_letter(5, receivers=_HOLDERS, kind=BusinessType.RECALL, target=a_letter(4).document_id)
+_RECALL = signed(_THE_RECALL)
 
 
 def _told(file: str) -> Any:
@@ -89,6 +97,107 @@ async def road(
         pass
     _told(moments)(json.dumps(crasher.moments))
     await ledger.engine.dispose()
+
+
+async def withdrawal(
+    *, url: str, folder: str, log: str, first_id: int, kill_at: int | None, moments: str, later_minutes: int
+) -> None:
+    """
+    A recall that finds one receiver done, one with the bytes in hand, one whose listing is on its way to it, and one
+    that has seen nothing; moments are counted from the recall on.
+    """
+    del log
+    crasher = Crasher(kill_at=kill_at, told=_told(moments))
+    ledger = SQLLedger(open_engine(url))
+    happens: list[Any] = []
+
+    class Between(SQLOutbox):
+        """An outbox after whose reading the recall comes: the listing is on its way, and not recorded yet."""
+
+        async def ready(self, ids: Any, *, refs: int) -> Any:
+            found = await super().ready(ids, refs=refs)
+            while found and happens:
+                await happens.pop()()
+            return found
+
+    def opened(first: int, *, is_counted: bool) -> Office:
+        waiting = Between(ledger)
+        office = Office.open(
+            crasher.ledger(ledger) if is_counted else ledger,
+            Path(folder),
+            first_id=first,
+            blobs=lambda one: crasher.port(one, name="blobs", methods=("put", "read")) if is_counted else one,
+            outbox=lambda _: (
+                crasher.port(waiting, name="outbox", methods=("lease", "ready")) if is_counted else waiting
+            ),
+            sequencer_ledger=ledger,
+        )
+        office.clock.jump(timedelta(minutes=later_minutes))
+        return office
+
+    before = opened(first_id, is_counted=False)
+    await before.enrol_once()
+    keeper = PullKeeper(
+        ledger=crasher.ledger(ledger),
+        outbox=before.outbox,
+        directories=before.country,
+        clock=before.clock,
+        ids=before.ids,
+        bells=before.pipeline.bells,
+        everybody_pulls=True,
+    )
+    await keeper.turn()
+    await before.admit(_WANTED_BACK, message_id="m-1")
+    if not await _recalls(before):
+        await _take(before, folder, "ha-noi")
+        for one in await before.inbox("bo-nv"):
+            _remember(folder, "bo-nv", [ref.delivery for ref in one.deliveries])
+    office = opened(first_id + 500_000, is_counted=True)
+    crasher.moments.clear()
+
+    async def recall() -> None:
+        await office.admit(_RECALL, message_id="m-2")
+
+    happens.append(recall)
+    await _take(office, folder, "bo-tttt")
+    # Nothing was on its way any more: the walk before this one was killed behind the recall.
+    while happens:
+        await happens.pop()()
+    await _take(office, folder, "bo-nv")
+    in_hand = Path(folder) / "bo-nv.seen"
+    await office.say("bo-nv", Outcome.FETCHED, *in_hand.read_text().split())
+    await _take(office, folder, "bo-qp")
+    for number, (station, organ) in enumerate((("ha-noi", HANOI), ("bo-nv", NV)), start=3):
+        await _take(office, folder, station)
+        agreed = status(StatusCode.AGREED, sender=organ, answered=_THE_RECALL, at=AT, words="Đã hủy")
+        await office.admit(agreed, message_id=f"m-{number}", station=station)
+    await _take(office, folder, "vpcp")
+    while await office.sequencer.turn():
+        pass
+    _told(moments)(json.dumps(crasher.moments))
+    await ledger.engine.dispose()
+
+
+async def _recalls(office: Office) -> bool:
+    return any(row["business_type"] == BusinessType.RECALL for row in await office.rows(t.document))
+
+
+async def _take(office: Office, folder: str, station: str) -> None:
+    """What a station that pulls does: it drops what it may not fetch any more, unless its users have it."""
+    for one in await office.inbox(station):
+        deliveries = [ref.delivery for ref in one.deliveries]
+        seen = Path(folder) / f"{station}.seen"
+        has_it = seen.exists() and set(deliveries) <= set(seen.read_text().split())
+        try:
+            digest, _ = await office.desk.payload(
+                office.country.directory.stations[StationId(station)], one.document
+            )
+        except Withdrawn:
+            await office.say(station, Outcome.FETCHED if has_it else Outcome.WITHDRAWN, *deliveries)
+            continue
+        await office.blobs.read(digest)
+        _remember(folder, station, deliveries)
+        await office.say(station, Outcome.DONE, *deliveries)
 
 
 def _remember(folder: str, station: str, deliveries: list[Any]) -> None:

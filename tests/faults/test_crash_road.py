@@ -43,9 +43,11 @@ class _Stage:
         return f"sqlite+aiosqlite:///{folder / 'ledger.db'}", folder
 
 
-def _walk(zygote: Zygote, url: str, folder: Path, *, kill_at: int | None, again: int = 0) -> int:
+def _walk(
+    zygote: Zygote, url: str, folder: Path, *, kill_at: int | None, again: int = 0, run: str = "road"
+) -> int:
     return zygote.run(
-        "road",
+        run,
         url=url,
         folder=str(folder),
         log=str(folder / "log"),
