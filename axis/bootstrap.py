@@ -326,7 +326,7 @@ class Axis:
         )
         return Valuer(
             judges=[
-                AttachmentJudge(trust=trust.current, lists=lists.current, limits=limits)
+                AttachmentJudge(trust=trust.current, lists=lists.current, limits=limits, policy=self.policy)
                 for _ in range(settings.judges)
             ],
             ledger=self.ledger,
@@ -338,6 +338,7 @@ class Axis:
             bells=self.bells,
             folder=settings.blobs,
             limits=Limits(message_bytes=settings.max_message_bytes),
+            policy=self.policy,
         )
 
     async def tidy(self) -> None:

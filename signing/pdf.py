@@ -32,6 +32,7 @@ from typing import Any, Final, Self
 
 from signing.certificates import SPKI, CertificateFacts, TrustStore, read_certificate
 from signing.errors import MaterialError
+from signing.policy import CURRENT_POLICY, Policy
 from signing.reasons import EXPLANATIONS, Explanation, Reason
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
@@ -321,6 +322,7 @@ class PdfJudge:
         lists: Iterable[Path] = (),
         checks_revocation: bool | None = None,
         limits: PdfLimits | None = None,
+        policy: Policy = CURRENT_POLICY,
     ) -> None:
         """
         With `checks_revocation` nobody counts as not revoked for want of lists; without a word it is checked if there
@@ -330,6 +332,7 @@ class PdfJudge:
         self._lists = [str(path) for path in lists]
         self._checks_revocation = bool(self._lists) if checks_revocation is None else checks_revocation
         self._limits = limits or PdfLimits()
+        self._policy = policy
         self._lock = Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._is_interrupted = False
@@ -423,6 +426,7 @@ class PdfJudge:
             "intermediates": [base64.b64encode(one.der).decode() for one in self._trust.intermediates],
             "lists": self._lists,
             "checks_revocation": self._checks_revocation,
+            "policy": self._policy.text,
         }
         assert process.stdin is not None, "it was asked for"
         process.stdin.write(json.dumps(setup).encode("ascii") + b"\n")

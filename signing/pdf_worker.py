@@ -23,6 +23,7 @@ from typing import Any, Final
 from signing.certificates import SPKI, TrustStore, read_certificate
 from signing.pdf import PdfReason, PdfReport, RoleKeys, report_to_line
 from signing.pdf_reader import Reader
+from signing.policy import Policy
 from signing.revocation import DeferredSlowPath, RevocationIndex
 
 _MEMORY_EXIT: Final = 97
@@ -38,11 +39,14 @@ def main() -> None:
         [read_certificate(base64.b64decode(one)) for one in setup["roots"]],
         intermediates=[read_certificate(base64.b64decode(one)) for one in setup["intermediates"]],
     )
+    policy = Policy.from_toml(setup["policy"])
     revocation = None
     if setup["checks_revocation"]:
         paths = [Path(one) for one in setup["lists"]]
-        revocation = RevocationIndex.from_files(*paths, slow=DeferredSlowPath(trust))
-    reader = Reader(trust=trust, revocation=revocation)
+        revocation = RevocationIndex.from_files(
+            *paths, policy=policy, slow=DeferredSlowPath(trust, policy=policy)
+        )
+    reader = Reader(trust=trust, revocation=revocation, policy=policy)
     _answer(b"\n")
     for line in sys.stdin.buffer:
         _answer(judge_in_child(reader, json.loads(line)))

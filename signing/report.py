@@ -177,7 +177,7 @@ def judge_files(
     slow = DeferredSlowPath(trust, policy=policy)
     revocation = RevocationIndex.from_files(*crls, policy=policy, slow=slow) if crls else None
     with ExitStack() as stack:
-        judge = stack.enter_context(PdfJudge(trust=trust, lists=crls)) if pdfs else None
+        judge = stack.enter_context(PdfJudge(trust=trust, lists=crls, policy=policy)) if pdfs else None
         return [
             _judge_file(
                 path, trust=trust, at=at, revocation=revocation, policy=policy, limits=limits, judge=judge

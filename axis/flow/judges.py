@@ -18,6 +18,7 @@ from axis.core.ports import Blobs, Clock
 from axis.flow.revocation import Shelf
 from signing.certificates import TrustStore
 from signing.pdf import PdfJudge, PdfLimits, PdfReason, PdfReport, RoleKeys, is_worth_judging
+from signing.policy import CURRENT_POLICY, Policy
 
 _HEAD_BYTES = 2048
 _REMEMBERED = timedelta(hours=25)
@@ -61,11 +62,13 @@ class AttachmentJudge:
         trust: Callable[[], TrustStore | None],
         lists: Callable[[], Awaitable[Sequence[Path] | None]] | None = None,
         limits: PdfLimits | None = None,
+        policy: Policy = CURRENT_POLICY,
     ) -> None:
         """`lists` gives the revocation lists of now; None, or no `lists`: revocation is not checked here."""
         self._trust = trust
         self._lists = lists
         self._limits = limits or PdfLimits()
+        self._policy = policy
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._judge: PdfJudge | None = None
         self._world: tuple[TrustStore, tuple[Path, ...] | None] | None = None
@@ -114,7 +117,11 @@ class AttachmentJudge:
                 self._judge.close()
             trust, lists = world
             self._judge = PdfJudge(
-                trust=trust, lists=lists or (), checks_revocation=lists is not None, limits=self._limits
+                trust=trust,
+                lists=lists or (),
+                checks_revocation=lists is not None,
+                limits=self._limits,
+                policy=self._policy,
             )
             self._world = world
         if self._is_closed:

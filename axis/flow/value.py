@@ -50,7 +50,7 @@ from axis.core.text import printable
 from axis.flow.bells import Bells
 from signing.certificates import SPKI
 from signing.pdf import OURS, DocumentJudgement, PdfReason, PdfReport, PdfSignature, RoleKeys, document_value
-from signing.policy import CURRENT_POLICY
+from signing.policy import CURRENT_POLICY, Policy
 from signing.skeleton import Limits, Part, read_skeleton
 
 log = structlog.get_logger(__name__)
@@ -125,9 +125,10 @@ class Valuer:
         bells: Bells,
         folder: Path,
         limits: Limits,
+        policy: Policy = CURRENT_POLICY,
         pace: ValuePace | None = None,
     ) -> None:
-        """`folder` is for files while they are judged; several processes may share it."""
+        """`folder` is for files while they are judged; several processes may share it. `policy` is the judges'."""
         self._judges = judges
         self._ledger = ledger
         self._valuations = valuations
@@ -138,6 +139,7 @@ class Valuer:
         self._bells = bells
         self._folder = folder / _FOLDER
         self._limits = limits
+        self._policy = policy
         self._pace = pace or ValuePace()
 
     async def run(self, stop: asyncio.Event, *, is_alone: bool = False) -> None:
@@ -343,7 +345,7 @@ class Valuer:
                         by=_BY,
                         document=row.id,
                         stations=_stations(row, carried.get(row.id, ())),
-                        facts=_facts(row, one.judgement, one.files),
+                        facts=_facts(row, one.judgement, one.files, policy=self._policy),
                         previous=row.head,
                     )
             await tx.append(list(events.values()))
@@ -370,13 +372,17 @@ def _stations(document: DocumentRow, deliveries: Sequence[DeliveryRow]) -> tuple
 
 
 def _facts(
-    document: DocumentRow, judgement: DocumentJudgement, files: Sequence[tuple[Attachment, PdfReport]]
+    document: DocumentRow,
+    judgement: DocumentJudgement,
+    files: Sequence[tuple[Attachment, PdfReport]],
+    *,
+    policy: Policy,
 ) -> Mapping[str, JSON]:
     return {
         "kind": document.kind.value,
         "before": document.value.value,
         "value": judgement.value.value,
-        "policy": CURRENT_POLICY.version,
+        "policy": policy.version,
         "judged_for": iso(document.received_at),
         "files": [
             {

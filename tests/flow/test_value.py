@@ -24,6 +24,7 @@ from axis.ledger import tables as t
 from axis.ledger.check import check
 from axis.ledger.valuations import SQLValuations
 from signing.pdf import PdfLimits, PdfReason, PdfReport, PdfSignature, RoleKeys, SignerRole
+from signing.policy import CURRENT_POLICY, Policy
 from signing.skeleton import Limits
 from tests.adapters.contract import until
 from tests.flow.office import LOG, Office
@@ -78,7 +79,9 @@ class Stopping(Scripted):
         return await super().judge(file, at=at, keys=keys)
 
 
-def valuer(office: Office, tmp_path: Path, *judges: Judge, ledger: Any = None) -> Valuer:
+def valuer(
+    office: Office, tmp_path: Path, *judges: Judge, ledger: Any = None, policy: Policy = CURRENT_POLICY
+) -> Valuer:
     """One process that values the office's documents; several on one office are several processes."""
     return Valuer(
         judges=judges,
@@ -91,6 +94,7 @@ def valuer(office: Office, tmp_path: Path, *judges: Judge, ledger: Any = None) -
         bells=office.pipeline.bells,
         folder=tmp_path,
         limits=Limits(),
+        policy=policy,
         pace=ValuePace(sweep_seconds=0.05),
     )
 
@@ -204,6 +208,22 @@ async def test_the_record_says_who_signed_what(
         pass
     assert (await check(office.ledger, keys=[LOG.verifier])).ok
     assert {row["station_id"] for row in await office.rows(t.feed)} >= {"vpcp", "bo-tttt", "ha-noi"}
+
+
+async def test_attachments_are_judged_by_the_axis_own_policy(office: Office, tmp_path: Path) -> None:
+    """A policy file that no longer allows SHA-256 holds for PDFs as it does for messages, and is named."""
+    policy = Policy.from_toml(
+        CURRENT_POLICY.text.replace("axis-signature-policy/1", "mot-chinh-sach/7").replace('"sha256", ', "")
+    )
+    strict = AttachmentJudge(trust=trust, policy=policy)
+    await sent(office, BOTH)
+
+    await valuer(office, tmp_path, strict, policy=policy).turn(strict)
+    strict.close()
+
+    event = await the_event(office)
+    assert (event.facts["value"], event.facts["policy"]) == ("reference", "mot-chinh-sach/7")
+    assert reasons(event) == [PdfReason.ALGORITHM]
 
 
 async def test_delivered_before_and_after_it_was_judged(
