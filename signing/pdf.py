@@ -180,6 +180,8 @@ class PdfSignature:
     """Up to its last byte."""
     changes_after: str
     """none, archiving, signing, other: the gravest kind of change after this signature."""
+    above: tuple[str, ...] = ()
+    """Serial numbers (hex) of the authorities between the signer and our root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +290,7 @@ def _signature(row: dict[str, Any]) -> PdfSignature:
         is_trusted=bool(row["is_trusted"]),
         covers_whole_file=bool(row["covers_whole_file"]),
         changes_after=str(row["changes_after"]),
+        above=tuple(str(one) for one in row["above"]),
     )
 
 

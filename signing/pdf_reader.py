@@ -164,8 +164,8 @@ class Reader:
         field = _foreign(lambda: str(embedded.field_name or "")[:200])
         try:
             der: bytes = _foreign(lambda: bytes(embedded.signer_cert.dump()))
-            above = _foreign(lambda: [one.dump() for one in embedded.other_embedded_certs[:8]])
-            signer, others = read_certificate(der), [read_certificate(one) for one in above]
+            beside = _foreign(lambda: [one.dump() for one in embedded.other_embedded_certs[:8]])
+            signer, others = read_certificate(der), [read_certificate(one) for one in beside]
             status = _foreign(lambda: self._ask_pyhanko(embedded, at=at))
         except SignatureValidationError:
             return _bad(field, PdfReason.KIND), None
@@ -173,7 +173,7 @@ class Reader:
             return _bad(field, PdfReason.BROKEN), None
         is_intact = bool(status.intact and status.valid)
         timestamp = self._timestamp(status, embedded, at=at)
-        chain_reason = self._chain(signer, others, at=timestamp or at, found=found)
+        chain_reason, above = self._chain(signer, others, at=timestamp or at, found=found)
         reason = self._first_wrong(status, found, is_intact=is_intact) or chain_reason or PdfReason.PASSED
         return (
             PdfSignature(
@@ -187,6 +187,7 @@ class Reader:
                 is_trusted=chain_reason is None,
                 covers_whole_file=status.coverage == SignatureCoverageLevel.ENTIRE_FILE,
                 changes_after=_CHANGES.get(status.modification_level or ModificationLevel.NONE, "other"),
+                above=above,
             ),
             der,
         )
@@ -248,15 +249,16 @@ class Reader:
 
     def _chain(
         self, signer: ReadCertificate, others: Sequence[ReadCertificate], *, at: datetime, found: "_Found"
-    ) -> Reason | None:
-        """Why the signer is not trusted; None if it is."""
+    ) -> tuple[Reason | None, tuple[str, ...]]:
+        """Why the signer is not trusted, None if it is; and who stands between it and the root."""
         try:
             path = self._trust.path([signer, *others], at=at, policy=self._policy)
         except PathRefusedError as refused:
-            return refused.reason
+            return refused.reason, ()
+        above = tuple(one.facts.serial for one in path.certificates[1:-1])
         if self._revocation is None:
-            return None
-        return self._revoked(path, found.brought, at=at)
+            return None, above
+        return self._revoked(path, found.brought, at=at), above
 
     def _revoked(self, path: CertificatePath, brought: RevocationIndex, *, at: datetime) -> Reason | None:
         assert self._revocation is not None, "asked only with lists"

@@ -36,6 +36,8 @@ def verdict_facts(verdict: Verdict | None) -> dict[str, JSON]:
             "spki_sha256": signer.spki_sha256,
         }
         said["chain"] = [one.sha256 for one in verdict.chain]
+        # The serial numbers between signer and root: a list that names one of them is about this document, too.
+        said["above"] = [one.serial for one in verdict.chain[1:-1]]
         said["revocation"] = {
             "result": verdict.result_of(CheckName.REVOCATION).value,
             "sources": list(verdict.revocation_sources),

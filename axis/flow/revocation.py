@@ -108,9 +108,18 @@ class Shelf(Protocol):
         ...
 
     async def signed_under(
-        self, serials: Collection[str], *, after: DocumentKey | None, limit: int
+        self, serials: Collection[str], *, since: datetime, after: DocumentKey | None, limit: int
     ) -> Sequence[DocumentRow]:
-        """Documents signed under certificates of these serial numbers (hex), whoever issued them; as above."""
+        """
+        Documents received from `since` on whose signature rests on certificates of these serial numbers (hex), the
+        signer's own or one above it, whoever issued them; as above.
+        """
+        ...
+
+    async def valued_under(
+        self, serials: Collection[str], *, since: datetime, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentRow]:
+        """The same for signatures inside the files of documents that are worth more than a reference."""
         ...
 
     async def try_holds(self, *, at: datetime) -> None:

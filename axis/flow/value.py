@@ -417,6 +417,7 @@ def _signature(one: PdfSignature) -> dict[str, JSON]:
         "trusted": one.is_trusted,
         "covers_whole_file": one.covers_whole_file,
         "changes_after": one.changes_after,
+        "above": list(one.above),
     }
 
 

@@ -119,7 +119,7 @@ async def put_rows(
     connection: AsyncConnection, table: Table, rows: Sequence[Values], *, adds: str | None = None
 ) -> list[Any]:
     """
-    Rows by primary key: those that are there become as given, or have the given number added in column `adds`.
+    Rows by primary key: those that are there become as given (all key: stay), or have the given number added in column `adds`.
 
     With `adds` the rows are returned as they are afterwards. Every key is given once.
     """
@@ -139,7 +139,11 @@ async def put_rows(
     }
     if adds is not None:
         changes = {adds: table.c[adds] + new.excluded[adds]}
-    statement = new.on_conflict_do_update(index_elements=list(keys), set_=dict(changes.items()))
+    statement = (
+        new.on_conflict_do_update(index_elements=list(keys), set_=dict(changes.items()))
+        if changes
+        else new.on_conflict_do_nothing(index_elements=list(keys))
+    )
     if adds is None:
         await connection.execute(statement, ordered)
         return []
@@ -260,7 +264,9 @@ def _put_text(table: Table, columns: tuple[str, ...], keys: tuple[str, ...], add
     else:
         changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
     returning = f" RETURNING {_names(column.name for column in table.c)}" if adds else ""
-    return f"{_insert_text(table, columns)} ON CONFLICT ({_names(keys)}) DO UPDATE SET {changes}{returning}"
+    # A row that is all key is there or is not.
+    what = f"UPDATE SET {changes}{returning}" if changes else "NOTHING"
+    return f"{_insert_text(table, columns)} ON CONFLICT ({_names(keys)}) DO {what}"
 
 
 @lru_cache(maxsize=256)

@@ -47,7 +47,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """A row that is inserted or overwritten: the directory's."""
+    """A row that is inserted or overwritten: the directory's. One that is all key stays as it is."""
 
     table: str
     key: tuple[tuple[str, Any], ...]
@@ -141,7 +141,7 @@ def project(event: Event) -> Iterator[Op]:
             yield Change(
                 "document", _wide("id", event.document), {"value": facts["value"], "head": event.hash.hex()}
             )
-            yield from _judged(event, facts)
+            yield from _valued(event, facts)
         case EventKind.ORGANS_CHANGED:
             yield from _organs(facts)
         case EventKind.STATION_CHANGED:
@@ -289,6 +289,7 @@ def _document(event: Event, facts: Any) -> Iterator[Op]:
     )
     if facts["kind"] == Kind.EDOC.value and facts.get("value", _CHECKING) == _CHECKING:
         yield Insert("valuation", {"document_key": document})
+    yield from _certified_under(facts.get("verdict") or {})
     yield from _deliveries(event, facts)
     yield from _acts_on(event, facts)
 
@@ -378,6 +379,28 @@ def _judged(event: Event, facts: Any) -> Iterator[Op]:
     """A value other than "being checked" ends the judging of the document's attachments."""
     if facts.get("value", _CHECKING) != _CHECKING:
         yield Remove("valuation", (("document_key", event.document),))
+
+
+def _valued(event: Event, facts: Any) -> Iterator[Op]:
+    """Judged; or to be judged again, as a certificate in it was revoked as of an earlier moment."""
+    if facts["value"] == _CHECKING:
+        yield Insert("valuation", {"document_key": event.document})
+        return
+    yield from _judged(event, facts)
+    if facts["value"] == LegalValue.REFERENCE.value:
+        return  # nothing that is revoked later takes anything away
+    for file in facts["files"]:
+        for signature in file["signatures"]:
+            if signature["signer"] is not None:
+                serial = signature["signer"]["serial"]
+                yield Put("file_signer", (("serial", serial), ("document_key", event.document)), {})
+                yield from _certified_under(signature)
+
+
+def _certified_under(signed: Any) -> Iterator[Op]:
+    """Whose certificate stands above whose, of a verdict or of a signature in a file."""
+    for above in signed.get("above", ()):
+        yield Put("certified_under", (("above", above), ("serial", signed["signer"]["serial"])), {})
 
 
 def _delivery_step(event: Event, facts: Any, state: DeliveryState) -> Iterator[Op]:

@@ -6,11 +6,12 @@ Reads and paces only: that a list was taken is an event (`axis.flow.revocation`)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.model import Digest, DocumentKey, SubmissionState, from_micros, micros
 from axis.core.reasons import ReasonCode
@@ -83,27 +84,48 @@ class SQLRevocations:
             return [document_row(row) for row in await connection.execute(query)]
 
     async def signed_under(
-        self, serials: Collection[str], *, after: DocumentKey | None, limit: int
+        self, serials: Collection[str], *, since: datetime, after: DocumentKey | None, limit: int
     ) -> Sequence[DocumentRow]:
         """See the port."""
         table = t.document
-        sought = sorted(serials)
-        found: list[DocumentRow] = []
-        for start in range(0, len(sought), _CHUNK):
-            query = (
-                select(table)
-                .where(
-                    table.c.signer_serial.in_(sought[start : start + _CHUNK]),
-                    table.c.tier.in_(("passed", "indeterminate")),
-                )
-                .order_by(table.c.id)
-                .limit(limit)
-            )
-            if after is not None:
-                query = query.where(table.c.id > after)
-            async with self._ledger.reading() as connection:
-                found += [document_row(row) for row in await connection.execute(query)]
-        return sorted(found, key=lambda row: row.id)[:limit]
+        query = select(table).where(
+            table.c.tier.in_(("passed", "indeterminate")), table.c.received_at >= micros(since)
+        )
+        return await self._resting_on(serials, query, table.c.signer_serial, after=after, limit=limit)
+
+    async def valued_under(
+        self, serials: Collection[str], *, since: datetime, after: DocumentKey | None, limit: int
+    ) -> Sequence[DocumentRow]:
+        """See the port."""
+        table, signers = t.document, t.file_signer
+        query = (
+            select(table)
+            .join(signers, signers.c.document_key == table.c.id)
+            .where(table.c.value.in_(("original", "copy")), table.c.received_at >= micros(since))
+            .distinct()
+        )
+        return await self._resting_on(serials, query, signers.c.serial, after=after, limit=limit)
+
+    async def _resting_on(
+        self,
+        serials: Collection[str],
+        query: Select[Any],
+        column: ColumnElement[str],
+        *,
+        after: DocumentKey | None,
+        limit: int,
+    ) -> Sequence[DocumentRow]:
+        """The first rows of `query` in which a serial number, or one below it, stands in `column`."""
+        query = query.order_by(t.document.c.id).limit(limit)
+        if after is not None:
+            query = query.where(t.document.c.id > after)
+        found: dict[DocumentKey, DocumentRow] = {}
+        async with self._ledger.reading() as connection:
+            sought = sorted({*serials, *await _below(connection, serials)})
+            for chunk in _chunks(sought):
+                rows = await connection.execute(query.where(column.in_(chunk)))
+                found |= {DocumentKey(row.id): document_row(row) for row in rows}
+        return sorted(found.values(), key=lambda row: row.id)[:limit]
 
     async def try_holds(self, *, at: datetime) -> None:
         """See the port."""
@@ -118,6 +140,22 @@ class SQLRevocations:
                 )
                 .values(next_try_at=micros(at))
             )
+
+
+async def _below(connection: AsyncConnection, serials: Collection[str]) -> set[str]:
+    """Serial numbers of signers whose chain held one of these above them."""
+    table = t.certified_under
+    found: set[str] = set()
+    for chunk in _chunks(sorted(serials)):
+        found.update(
+            (await connection.execute(select(table.c.serial).where(table.c.above.in_(chunk)))).scalars()
+        )
+    return found
+
+
+def _chunks(serials: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(serials), _CHUNK):
+        yield serials[start : start + _CHUNK]
 
 
 def _kept(row: Row[*tuple[Any, ...]]) -> KeptEvidence:

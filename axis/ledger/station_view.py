@@ -26,6 +26,7 @@ from axis.core.model import (
     DocumentKey,
     DocumentState,
     Kind,
+    LegalValue,
     RequestKind,
     RequestState,
     StationId,
@@ -108,8 +109,10 @@ class SQLStationView:
                 .limit(1)
             )
             record = (await connection.execute(query)).scalar()
-        if record is None or read_record(bytes(record)).facts["value"] != row.value.value:
-            # Not judged yet; or its own signature turned bad afterwards, and what its files are worth counts no more.
+        if record is None or row.value is LegalValue.CHECKING:
+            return None  # not judged yet, or being judged again
+        if read_record(bytes(record)).facts["value"] != row.value.value:
+            # It was judged, but its own signature turned bad afterwards, and what its files are worth counts no more.
             return None
         return bytes(record)
 

@@ -462,6 +462,25 @@ report = Table(
     postgresql_partition_by=_BY_YEAR,
 )
 
+certified_under = Table(
+    "certified_under",
+    metadata,
+    _derived("above", String(64), primary_key=True),
+    _derived("serial", String(64), primary_key=True),
+)
+"""
+Serial numbers (hex): what stood above whose certificate in a chain that was judged. Few rows, as signers are few; a list
+that revokes an authority finds through them the documents signed under it.
+"""
+
+file_signer = Table(
+    "file_signer",
+    metadata,
+    _derived("serial", String(64), primary_key=True),
+    _derived("document_key", _ID, primary_key=True),
+)
+"""Whose signatures inside its files made a document more than a reference: what their revocation is about."""
+
 valuation = Table(
     "valuation",
     metadata,

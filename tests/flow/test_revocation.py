@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,6 +18,8 @@ from axis.core.events import Event
 from axis.core.exchange import Outcome
 from axis.core.model import DeliveryState, Digest, Owner, SubmissionState
 from axis.core.reasons import REASONS, ReasonCode
+from axis.demo.pki import CA_USAGE, Issued
+from axis.flow.judges import AttachmentJudge, KeptLists
 from axis.flow.recheck import Rechecker
 from axis.flow.revocation import RevocationKeeper, RevocationPace, Revocations, Sources
 from axis.ledger import tables as t
@@ -25,8 +28,10 @@ from axis.ledger.revocations import SQLRevocations
 from axis.outside import Outside
 from tests.flow.office import LOG, Office
 from tests.flow.places import Place
-from tests.flow.town import AT, HANOI, NV, TTTT, VPCP, a_letter, hand, signed
-from tests.signing.builders import pki, trust
+from tests.flow.test_value import sent, valuer
+from tests.flow.town import AT, HANOI, NV, TTTT, VPCP, a_letter, a_message, hand, signed
+from tests.signing.builders import own_key, pki, trust
+from tests.signing.pdfs import a_pdf, signed_pdf
 from tests.signing.test_revocation import respond
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -265,6 +270,128 @@ async def test_what_turns_bad_is_told_at_once_and_withdrawn(desk: Desk, place: P
     (gone,) = await office.events("delivery.withdrawn")
     assert gone.facts["reason"] == ReasonCode.DELIVER_TURNED_BAD
     assert not await office.inbox("bo-tttt")
+    while await office.sequencer.turn():
+        pass
+    assert (await check(office.ledger, keys=[LOG.verifier])).ok
+
+
+async def test_what_was_signed_under_an_authority_turns_bad_with_it(desk: Desk, place: Place) -> None:
+    """The root revokes the issuing authority: no list names a signer, and everything received since is found."""
+    office = desk.office
+    place.answer = pem(*lists(issued_at=AT - HOUR))
+    await desk.keeper.turn()
+    before = await office.admit(signed(a_letter(1)))
+    office.clock.jump(3 * HOUR)
+    since = office.clock.now() - HOUR
+    place.answer = pem(*lists(issued_at=since, number=2))
+    await desk.keeper.turn()
+    now = office.clock.now()
+    (after,) = await office.admit_all([a_message(signed(a_letter(2), at=now), message_id="m-2", at=now)])
+
+    revoked = [(pki().issuing.certificate, since)]
+    place.answer = pem(
+        pki().revocation_list(issued_at=office.clock.now(), by=pki().root, number=3, revoked=revoked)
+    )
+    office.clock.jump(timedelta(seconds=2))
+    await desk.keeper.turn()
+
+    assert (before.state, after.state) == (SubmissionState.ACCEPTED, SubmissionState.ACCEPTED)
+    (event,) = await office.events("document.verified")
+    assert (event.document, event.facts["tier"]) == (after.document, "failed")
+    verdict: Any = event.facts["verdict"]
+    assert verdict["reason"] == "revocation.revoked"
+    while await office.sequencer.turn():
+        pass
+    assert (await check(office.ledger, keys=[LOG.verifier])).ok
+
+
+async def test_a_response_that_comes_to_light_later_turns_bad_as_a_list_does(
+    office: Office, place: Place
+) -> None:
+    """OCSP said good, and says now: revoked since yesterday."""
+    async with Place(der(lists(issued_at=AT - HOUR)[1])) as roots:
+        desk = Desk(office, Sources(lists=(roots.url,), responders=(place.url,)))
+        place.answer = respond(by=pki().issuing, of=hand(VPCP.name), issued_at=AT - HOUR)
+        await office.admit(signed(a_letter()))
+        await desk.keeper.turn()
+        await desk.keeper.turn()
+        await office.holds.turn()
+        place.answer = respond(
+            by=pki().issuing,
+            of=hand(VPCP.name),
+            issued_at=AT + HOUR,
+            next_update=AT + 2 * HOUR,
+            status=ocsp.OCSPCertStatus.REVOKED,
+            revoked_at=AT - DAY,
+        )
+        office.clock.jump(timedelta(hours=2))
+        await desk.keeper.turn()
+
+    assert len(await office.events("submission.accepted")) == 1
+    (event,) = await office.events("document.verified")
+    assert (event.facts["tier"], event.facts["value"]) == ("failed", "reference")
+
+
+def _signed_by(person: Issued, organ: Issued) -> bytes:
+    return signed_pdf(signed_pdf(a_pdf(), by=person, field="Person"), by=organ, field="Organ")
+
+
+def signature_reasons(event: Event) -> list[list[str]]:
+    files: Any = event.facts["files"]
+    return [[one["reason"] for one in file["signatures"]] for file in files]
+
+
+@pytest.mark.parametrize("who", ["signer", "authority"])
+async def test_a_value_does_not_outlive_the_certificate_it_rests_on(
+    desk: Desk, place: Place, tmp_path: Path, who: str
+) -> None:
+    """
+    LR-06, LR-43: like the original, until a list says that the person's certificate, or the authority above it, was
+    revoked before the document came. Both sides hear at once that it is being checked, then what came of it.
+    """
+    office = desk.office
+    above = pki().issue(
+        "Cấp chứng thư cá nhân", usage=CA_USAGE, ca=True, by=pki().root, key=own_key("persons")
+    )
+    person = pki().issue("Trần Văn Ký", by=above, user_id="CCCD:001080000002", key=own_key("person"))
+    of_persons = partial(pki().revocation_list, by=above)
+    place.answer = pem(*lists(issued_at=AT - HOUR), of_persons(issued_at=AT - HOUR))
+    await desk.keeper.turn()
+    pdf = await asyncio.to_thread(_signed_by, person, hand(VPCP.name))
+    kept = KeptLists(
+        shelf=SQLRevocations(office.ledger), blobs=office.blobs, clock=office.clock, are_configured=True
+    )
+    judge = AttachmentJudge(trust=trust, lists=kept.current)
+    work = valuer(office, tmp_path, judge)
+    await sent(office, pdf)
+    await work.turn(judge)
+
+    if who == "signer":
+        place.answer = der(
+            of_persons(issued_at=AT + HOUR, number=2, revoked=[(person.certificate, AT - DAY)])
+        )
+    else:
+        place.answer = der(
+            pki().revocation_list(
+                issued_at=AT + HOUR, number=2, by=pki().root, revoked=[(above.certificate, AT - DAY)]
+            )
+        )
+    office.clock.jump(timedelta(seconds=2))
+    await desk.keeper.turn()
+    office.clock.jump(timedelta(seconds=2))
+    while await work.turn(judge):
+        pass
+    judge.close()
+
+    events = await office.events("document.valued")
+    assert [(one.facts["before"], one.facts["value"]) for one in events] == [
+        ("checking", "original"),
+        ("original", "checking"),
+        ("checking", "copy"),
+    ]
+    assert [sorted(one.stations) for one in events] == [["bo-tttt", "ha-noi", "vpcp"]] * 3
+    assert signature_reasons(events[-1]) == [["revocation.revoked", "pdf.passed"]]
+    assert await office.events("document.verified") == []
     while await office.sequencer.turn():
         pass
     assert (await check(office.ledger, keys=[LOG.verifier])).ok

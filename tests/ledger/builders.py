@@ -619,7 +619,11 @@ class Story:
             by=Actor(axis="value"),
             document=sent.document,
             stations=(sent.station,),
-            facts={"kind": "edoc", "value": value},
+            facts={
+                "kind": "edoc",
+                "value": value,
+                "files": [{"signatures": [{"signer": {"serial": "5e"}, "above": ["ca"]}, {"signer": None}]}],
+            },
             previous=sent.acceptance.hash.hex(),
         )
         await self.tell(event)

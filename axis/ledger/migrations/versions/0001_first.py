@@ -141,6 +141,18 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("document_key"),
     )
     op.create_table(
+        "certified_under",
+        sa.Column("above", sa.String(length=64), nullable=False),
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("above", "serial"),
+    )
+    op.create_table(
+        "file_signer",
+        sa.Column("serial", sa.String(length=64), nullable=False),
+        sa.Column("document_key", sa.String(length=26), nullable=False),
+        sa.PrimaryKeyConstraint("serial", "document_key"),
+    )
+    op.create_table(
         "pair",
         sa.Column("sender", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("receiver", sa.Integer(), autoincrement=False, nullable=False),
