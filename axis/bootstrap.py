@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ from axis.core.errors import InvalidAct, InvalidQuestion, NotFound, ServiceUnava
 from axis.core.events import JSON, Event, EventKind, read_record
 from axis.core.ids import compose
 from axis.core.model import Actor, Channel, EventId
-from axis.core.ports import Clock, Ids, StationAccounts
+from axis.core.ports import Clock, Ids, NotOurs, StationAccounts
 from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acts import Acts
 from axis.flow.bells import Bells
@@ -81,7 +81,7 @@ from axis.ledger.tables import event, pending_leaf, vxp_system
 from axis.ledger.timestamps import SQLTimestamps
 from axis.ledger.uploads import Spool, SQLUploads
 from axis.ledger.valuations import SQLValuations
-from axis.ledger.vault import NotOurs, Vault, open_vault
+from axis.ledger.vault import Vault, open_vault
 from axis.outside import Outside
 from axis.settings import ClosedOrgans, Settings
 from signing.certificates import TrustStore
@@ -266,13 +266,14 @@ class Axis:
             SettingsError: the key file cannot be used.
         """
         query = select(vxp_system.c.secret).where(vxp_system.c.id == system.id)
-        async with self.ledger.reading() as connection:
-            sealed = (await connection.execute(query)).scalar()
-        try:
-            return self._vault().unseal(sealed or "", bound_to=bound_to(system))
-        except NotOurs:
-            log.error("vxp.sealed_elsewhere", system=system.id)  # noqa: TRY400 - a person rotates it
-            return None
+        for _ in range(2):
+            async with self.ledger.reading() as connection:
+                sealed = (await connection.execute(query)).scalar()
+            # The key may have been renewed between the row and the file: then both are other ones a moment later.
+            with suppress(NotOurs):
+                return self._vault().unseal(sealed or "", bound_to=bound_to(system))
+        log.error("vxp.sealed_elsewhere", system=system.id)
+        return None
 
     def _vault(self) -> Vault:
         return open_vault(self.settings.keys / VAULT_KEY, randomness=SystemRandomness(), may_create=True)

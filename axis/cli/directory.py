@@ -81,6 +81,8 @@ def add_to(app: typer.Typer) -> None:
     vxp.command(
         "view", help=say("Đổi cách hệ thống nhận gói tin.", "How the system is given what it receives.")
     )(vxp_view)
+    vxp.command("rekey", help=say("Thay khóa niêm phong các khóa bí mật (secrets.key); khóa bí mật của các hệ thống giữ nguyên.",
+                                  "Change the key that seals the secrets (secrets.key); the systems' secrets stay."))(vxp_rekey)  # fmt: skip
     vxp.command("close", help=say("Không cho hệ thống vào nữa.", "Let the system in no more."))(vxp_close)
     vxp.command("open", help=say("Cho hệ thống vào lại.", "Let the system in again."))(vxp_open)
     station.add_typer(vxp, name="vxp")
@@ -371,6 +373,21 @@ def vxp_add(
 
 def vxp_rotate(system: _SYSTEM, who: _AS = None, reason: _REASON = "", as_json: _JSON = False) -> None:
     _show_secret(_vxp_act(lambda acts: acts.rotate(system, by=_person(who, reason))), as_json=as_json)
+
+
+def vxp_rekey(who: _AS = None, reason: _REASON = "", as_json: _JSON = False) -> None:
+    done = _vxp_act(lambda acts: acts.rekey(by=_person(who, reason)))
+    if as_json:
+        print_json({"systems": list(done.systems), "lost": list(done.lost)})
+    else:
+        number = len(done.systems)
+        err.print(say(f"Đã niêm phong lại {number} khóa bí mật bằng khóa mới.",
+                      f"{number} secrets are sealed under the new key."))  # fmt: skip
+    for system in done.lost:
+        complain(say(f"{system}: không mở được khóa bí mật; axis station vxp rotate {system} cấp khóa mới.",
+                     f"{system}: its secret does not open; axis station vxp rotate {system} gives a new one."))  # fmt: skip
+    if done.lost:
+        raise typer.Exit(1)
 
 
 def _show_secret(handed_out: Any, *, as_json: bool) -> None:

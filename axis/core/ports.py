@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
@@ -69,11 +69,35 @@ class Randomness(Protocol):
         ...
 
 
+class NotOurs(Exception):
+    """Sealed under another key, bound to something else, or changed since."""
+
+
 class Vault(Protocol):
-    """Keeps secrets the axis must be able to say again."""
+    """Keeps secrets the axis must be able to say again. Raises `SettingsError` when its key file cannot be used."""
 
     def seal(self, secret: bytes, *, bound_to: str) -> str:
         """The secret as it may lie in a database; it opens for `bound_to` only."""
+        ...
+
+    def unseal(self, sealed: str, *, bound_to: str) -> bytes:
+        """
+        The secret again.
+
+        Raises:
+            NotOurs: this is not what was sealed for `bound_to` under a key of ours.
+        """
+        ...
+
+    def renewed(self) -> AbstractContextManager[None]:
+        """
+        Inside, a new key seals and the one before it opens still; at the end that one is gone.
+
+        A block that raises, or dies, leaves both: everything opens, and the next one goes on with the same new key.
+
+        Raises:
+            ServiceUnavailable: another process is at it.
+        """
         ...
 
 
@@ -450,6 +474,10 @@ class Transaction(Protocol):
 
     async def keep_secrets(self, station: StationId, *, secret: str | None, key_hash: str | None) -> None:
         """Set the queue-name suffix and the hash of the key of a station that exists; None leaves one as it is."""
+        ...
+
+    async def vxp_secrets(self) -> Mapping[str, str]:
+        """The sealed secrets of VXP systems."""
         ...
 
     async def keep_vxp_secret(self, system: str, *, sealed: str) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from axis.core.directory import Directory, View, VXPSystem
 from axis.core.errors import InvalidAct, NotFound
 from axis.core.events import JSON, EventKind
 from axis.core.model import Actor, StationId
-from axis.core.ports import Randomness, Transaction, Vault
+from axis.core.ports import NotOurs, Randomness, Transaction, Vault
 from axis.flow.acts import Acts, Decision
 
 SYSTEM_ID: Final = re.compile(r"[\x21-\x7e]{1,64}\Z")
@@ -32,6 +33,16 @@ class HandedOut:
 
     system: VXPSystem
     secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rekeyed:
+    """Systems by their systemid."""
+
+    systems: tuple[str, ...]
+    """Sealed under the new key."""
+    lost: tuple[str, ...]
+    """Sealed under a key nobody has here any more: each needs a new secret."""
 
 
 class VXPActs:
@@ -86,6 +97,39 @@ class VXPActs:
 
         return await self._acts.act(by, decide)
 
+    async def rekey(self, *, by: Actor) -> Rekeyed:
+        """
+        Seal every secret under a new key. Systems notice nothing; a crash leaves every secret readable, and calling
+        again goes on.
+
+        Raises:
+            ServiceUnavailable: another process is at it.
+        """
+        opened: list[str] = []
+        lost: list[str] = []
+
+        def decide(directory: Directory, _: datetime) -> Decision[None]:
+            systems = sorted(directory.systems.values(), key=lambda one: one.id)
+            facts = [(EventKind.VXP_CHANGED, {**_facts(one, one), "rotated": ["seal"]}) for one in systems]
+            return Decision(facts=facts, result=None, within=partial(self._seal_anew, systems, opened, lost))
+
+        with self._vault.renewed():
+            await self._acts.act(by, decide)
+        return Rekeyed(systems=tuple(opened), lost=tuple(lost))
+
+    async def _seal_anew(
+        self, systems: Sequence[VXPSystem], opened: list[str], lost: list[str], tx: Transaction
+    ) -> None:
+        sealed = await tx.vxp_secrets()
+        for one in systems:
+            try:
+                secret = self._vault.unseal(sealed.get(one.id, ""), bound_to=bound_to(one))
+            except NotOurs:
+                lost.append(one.id)
+                continue
+            await tx.keep_vxp_secret(one.id, sealed=self._vault.seal(secret, bound_to=bound_to(one)))
+            opened.append(one.id)
+
     async def change(
         self, system: str, *, by: Actor, view: View | None = None, is_open: bool | None = None
     ) -> VXPSystem:
@@ -110,25 +154,23 @@ class VXPActs:
         return base64.urlsafe_b64encode(self._randomness.take(SECRET_BYTES)).rstrip(b"=").decode()
 
     def _decision(self, before: VXPSystem | None, after: VXPSystem, *, secret: str) -> Decision[HandedOut]:
-        sealed = self._vault.seal(secret.encode(), bound_to=bound_to(after))
         facts = {**_facts(before, after), "rotated": ["secret"]}
         return Decision(
             facts=[(EventKind.VXP_CHANGED, facts)],
             result=HandedOut(system=after, secret=secret),
-            within=_keep(after.id, sealed),
+            within=partial(self._keep, after, secret),
+        )
+
+    async def _keep(self, system: VXPSystem, secret: str, tx: Transaction) -> None:
+        # Sealed here, with the directory locked: whoever renews the key comes before or after, and never between.
+        await tx.keep_vxp_secret(
+            system.id, sealed=self._vault.seal(secret.encode(), bound_to=bound_to(system))
         )
 
 
 def bound_to(system: VXPSystem) -> str:
     """What the secret of a system is sealed for: taken to another system or station it does not open."""
     return f"vxp {system.station} {system.id}"
-
-
-def _keep(system: str, sealed: str) -> Callable[[Transaction], Awaitable[None]]:
-    async def within(tx: Transaction) -> None:
-        await tx.keep_vxp_secret(system, sealed=sealed)
-
-    return within
 
 
 def _system(directory: Directory, system: str) -> VXPSystem:

@@ -616,6 +616,12 @@ class SQLTransaction:
             table = t.station
             await self.connection.execute(update(table).where(table.c.id == station).values(**values))
 
+    async def vxp_secrets(self) -> Mapping[str, str]:
+        """See the port."""
+        table = t.vxp_system
+        rows = await self.connection.execute(select(table.c.id, table.c.secret))
+        return {row.id: row.secret for row in rows if row.secret}
+
     async def keep_vxp_secret(self, system: str, *, sealed: str) -> None:
         """See the port."""
         table = t.vxp_system

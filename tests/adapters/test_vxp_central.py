@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,14 +25,15 @@ from adapters.vxp import Gateway
 from adapters.vxp_words import ascii_text
 from axis.bootstrap import SystemRandomness
 from axis.core.directory import View
-from axis.core.errors import InvalidAct, NotFound, SettingsError
+from axis.core.errors import InvalidAct, NotFound, ServiceUnavailable, SettingsError
 from axis.core.events import EventKind, read_record
 from axis.core.model import Channel, StationId
+from axis.core.ports import NotOurs
 from axis.flow.acts import NewStation
 from axis.flow.station_acts import NotForStations
 from axis.flow.vxp_acts import HandedOut
 from axis.ledger import tables as t
-from axis.ledger.vault import NotOurs, Vault, open_vault
+from axis.ledger.vault import open_vault
 from axis.vxp import DirectoryAgencies, LedgerAccounts
 from tests.adapters.real import OPERATOR, RealAxis, real_axis
 from tests.adapters.test_vxp import SENDER, listening
@@ -188,7 +193,7 @@ def test_the_vault_opens_only_what_it_sealed(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert same.unseal(sealed, bound_to="one") == b"secret"
     assert vault.seal(b"secret", bound_to="one") != sealed
-    other = Vault(bytes(32), randomness=SystemRandomness())
+    other = open_vault(tmp_path / "other.key", randomness=SystemRandomness(), may_create=True)
     for judge, text, owner in (
         (vault, sealed, "two"),
         (other, sealed, "one"),
@@ -205,6 +210,86 @@ def test_the_vault_opens_only_what_it_sealed(tmp_path: Path) -> None:
     path.write_text("too short")
     with pytest.raises(SettingsError):
         open_vault(path, randomness=SystemRandomness(), may_create=False)
+
+
+async def test_the_key_of_the_seal_is_changed_and_no_system_notices(real: RealAxis) -> None:
+    """Calls before, during and after with the secret that was handed out; the old key opens nothing any more."""
+    key = await the_gateway(real, "one")
+    given = await a_system(real, "one")
+    lost = await a_system(real, "two")
+    path = real.axis.settings.keys / "secrets.key"
+    old = path.read_text()
+    async with real.axis.ledger.transaction() as tx:
+        await tx.keep_vxp_secret(lost.system.id, sealed="AAAA")
+    vault = open_vault(path, randomness=SystemRandomness(), may_create=False)
+
+    async with central(real, key) as url:
+        caller = client(url, given)
+        with vault.renewed():
+            both = path.read_text()
+            during = await caller.ask("countReceiveEdoc")
+            with pytest.raises(ServiceUnavailable):
+                await real.axis.vxp_acts().rekey(by=OPERATOR)
+            path.write_text(both)
+        path.write_text(both)  # as it lies when the one before was killed in its middle
+        done = await real.axis.vxp_acts().rekey(by=OPERATOR)
+        after = await caller.ask("countReceiveEdoc")
+
+    assert (during["status"], after["status"]) == ("OK", "OK")
+    assert (done.systems, done.lost) == (("vxp.one",), ("vxp.two",))
+    assert both == path.read_text() + old
+    async with real.axis.ledger.reading() as connection:
+        (sealed,) = (
+            await connection.execute(select(t.vxp_system.c.secret).where(t.vxp_system.c.id == "vxp.one"))
+        ).scalars()
+    path.write_text(old)
+    with pytest.raises(NotOurs):
+        vault.unseal(sealed, bound_to="vxp one vxp.one")
+    said = (await records(real, EventKind.VXP_CHANGED))[-1]
+    assert (said.by.person, said.facts["rotated"]) == ("test", ["seal"])
+
+
+@pytest.mark.slow
+async def test_killed_anywhere_in_the_change_every_secret_is_still_read(
+    real: RealAxis, tmp_path: Path
+) -> None:
+    """Between any two steps: what was handed out before stays good, and the next attempt ends what was begun."""
+    given = [await a_system(real, "one"), await a_system(real, "two")]
+    home = real.axis.settings.home
+    path = real.axis.settings.keys / "secrets.key"
+
+    deaths, both = 0, 0
+    while (ended := await asyncio.to_thread(_die, home, deaths + 1)) is None:
+        deaths += 1
+        both += len(path.read_text().split()) == 2
+        assert [await real.axis.vxp_secret(one.system) for one in given] == [
+            one.secret.encode() for one in given
+        ], f"death {deaths}"
+        if deaths % 4 == 0:
+            before = path.read_text()
+            await real.axis.vxp_acts().rekey(by=OPERATOR)
+            assert path.read_text() != before
+            assert len(path.read_text().split()) == 1
+
+    assert deaths >= ended >= 10
+    assert both > 3
+    assert [one.name for one in path.parent.glob(".secrets.key*")] == []
+    assert [await real.axis.vxp_secret(one.system) for one in given] == [one.secret.encode() for one in given]
+
+
+def _die(home: Path, at: int) -> int | None:
+    """How many touches a change takes; None when the process died at one."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.adapters.rekey_victim", str(home), str(at)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if ran.returncode == -signal.SIGKILL:
+        return None
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout)
 
 
 # --- what a station registers -------------------------------------------------------------------------------------
