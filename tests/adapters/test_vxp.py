@@ -30,10 +30,14 @@ from adapters.vxp_server import serve
 from axis.core.directory import View
 from axis.core.exchange import Outcome
 from axis.core.model import BusinessType, DeliveryState, StationId
+from axis.demo.pki import PKI, Issued
 from axis.edxml.message import Code, OtherInfo
 from axis.edxml.reader import read_package
+from axis.ledger.revocations import SQLRevocations
+from signing.keys import KeySigner
+from signing.sign import sign
 from tests.adapters.pretend import PretendAxis
-from tests.adapters.real import RealAxis, real_axis
+from tests.adapters.real import OPERATOR, RealAxis, real_axis
 from tests.adapters.vxp_client import VXPClient, request
 from tests.adapters.worlds import served
 from tests.edxml.builders import (
@@ -44,6 +48,7 @@ from tests.edxml.builders import (
     parties,
     without,
 )
+from tests.signing.builders import chain_of
 
 SENDER, RECEIVER, OTHER = "000.00.00.G22", "000.00.00.H41", "000.00.00.H14"
 SECRET = "bí mật của hệ thống"
@@ -364,6 +369,61 @@ async def test_fail_is_offered_again_and_then_given_up(place: Place) -> None:
     assert 2 <= offers <= 5
     assert late["status"] == "OK"
     assert {row["notation"]: row["receiveStatus"] for row in await sender.sent()}["2/VPCP-TTĐT"] == "done"
+
+
+# --- a hold -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_hold_is_taken_with_a_docid_and_its_end_is_shown(tmp_path: Path) -> None:
+    """
+    The axis has no roots and cannot tell what a signature is worth: OK, a DocId, words that say it waits; the same for
+    whoever sends again. When it can tell, one is delivered and one refused, under the DocId that was given.
+    """
+    now = datetime.now(UTC)
+    pki = PKI.build(not_before=now - timedelta(days=9), not_after=now + timedelta(days=9), name="Test")
+    seal, stranger = pki.issue("Seal"), pki.issue("Somebody else")
+    async with real_axis(tmp_path / "axis", trust=pki.trust_pem) as real:
+        accounts = await accounts_of(real, tmp_path / "gateway")
+        await real.axis.acts().bind_certificate(SENDER, seal.certificate_pem, by=OPERATOR)
+        (roots,) = real.axis.settings.trust
+        roots.unlink()
+        bodies = [signed_by(seal, edoc(1), at=now), signed_by(stranger, edoc(2), at=now)]
+        async with gateway_over(real, accounts) as place:
+            sender, receiver = place.client("sender"), place.client("receiver")
+            held = [await sender.send_edoc(body, sender=SENDER) for body in bodies]
+            again = [await sender.send_edoc(body, sender=SENDER) for body in bodies]
+            waits = await sender.sent()
+            nothing = await receiver.received()
+            roots.write_bytes(pki.trust_pem)
+            await SQLRevocations(real.axis.ledger).try_holds(at=datetime.now(UTC))
+            (row,) = await waiting(receiver)
+            await receiver.update(row["docId"], "done")
+            async with asyncio.timeout(20):
+                while {one["sendStatus"] for one in await sender.sent()} != {"done", "fail"}:  # noqa: ASYNC110 - polling is the interface
+                    await asyncio.sleep(0.1)
+            ended = {one["senderDocId"]: one for one in await sender.sent()}
+            repeated = [await sender.send_edoc(body, sender=SENDER) for body in bodies]
+
+    ids = [one["DocId"] for one in held]
+    assert {one["status"] for one in held} == {"OK"}
+    for one in held:
+        assert one["sendStatusDesc"].startswith("Cho xac minh: verify.indeterminate.")
+    assert [one["DocId"] for one in again] == ids
+    assert nothing == []
+    assert {(one["senderDocId"], one["sendStatus"], one["receiveStatus"]) for one in waits} == {
+        (name, "processing", "initial") for name in ids
+    }
+    assert all(one["sendStatusDesc"].startswith("Cho xac minh") for one in waits)
+    assert (ended[ids[0]]["sendStatus"], ended[ids[0]]["receiveStatus"]) == ("done", "done")
+    assert ended[ids[1]]["sendStatus"] == "fail"
+    assert ended[ids[1]]["sendStatusDesc"].isascii()
+    assert repeated[0]["DocId"] == ids[0]
+    assert (repeated[1]["status"], repeated[1]["ErrorCode"]) == ("FAIL", "22")
+    assert "[verify.organ]" in repeated[1]["ErrorDesc"]
+
+
+def signed_by(issued: Issued, body: bytes, *, at: datetime) -> bytes:
+    return sign(body, signer=KeySigner(issued.key), chain=chain_of(issued), signing_time=at)
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------
