@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -499,6 +500,14 @@ class Station:
             NotFound: it has none.
             Recalled: it was taken back before it was taken.
         """
+        async with self.payload(document, within=within) as payload:
+            return await asyncio.to_thread(payload.read)
+
+    @asynccontextmanager
+    async def payload(
+        self, document: DocumentKey, *, within: float | None = ASK_SECONDS
+    ) -> AsyncIterator[Payload]:
+        """The same, verified: in a file when it is large, and gone after the block. Raises what `fetch` raises."""
         opened = self._open_one()
         header = await self.consignment(document, within=within)
         payload = Payload(size=header.size, digest=header.digest, spool=opened.memory.spool)
@@ -506,7 +515,7 @@ class Station:
             await self._insist(lambda _: opened.line.fetch(header, payload), within=within)
             if not await asyncio.to_thread(payload.is_verified):
                 raise BadAnswer("the bytes are not those of the digest in the header")
-            return await asyncio.to_thread(payload.read)
+            yield payload
         finally:
             payload.discard()
 

@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.types import Message as Received
 from starlette.types import Receive
 
-from adapters.document import Document
 from adapters.vxp_caller import hash_forms
 from adapters.vxp_words import ErrorCode, Failed
 
@@ -206,11 +205,13 @@ class Content:
         return cls(body=body, descriptor=None, size=len(body))
 
     @classmethod
-    def open(cls, document: Document) -> Self:
-        """Opened now, so that it can be read to its end whatever becomes of the document."""
-        if document.path is None:
-            return cls.of(document.body)
-        descriptor = os.open(document.path, os.O_RDONLY)
+    def open(cls, path: Path | None, *, body: Callable[[], bytes]) -> Self:
+        """
+        What lies in a file, else in memory. Opened now, so that it can be read to its end whatever becomes of the file.
+        """
+        if path is None:
+            return cls.of(body())
+        descriptor = os.open(path, os.O_RDONLY)
         return cls(body=None, descriptor=descriptor, size=os.fstat(descriptor).st_size)
 
     @property

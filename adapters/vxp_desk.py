@@ -50,6 +50,8 @@ class Desk:
     def __init__(self, station: Station) -> None:
         self.station = station
         self.shelf = Shelf(station)
+        self.copying = asyncio.Lock()
+        """A derived copy is made in memory: one at a time."""
         self._sending: dict[str, asyncio.Lock] = {}
         self._loading: dict[DocumentKey, asyncio.Lock] = {}
 
@@ -80,7 +82,7 @@ class Desk:
             if not document.is_loaded:
                 raise NotFound("http.not_found", en=f"{document.key} is ended")
             try:
-                return await asyncio.to_thread(Content.open, document)
+                return await asyncio.to_thread(Content.open, document.path, body=lambda: document.body)
             finally:
                 # What is open stays readable; thousands of documents on a shelf do not stay in memory.
                 document.unload()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ from adapters.vxp_bodies import Content
 from adapters.vxp_desk import Visit, as_json
 from adapters.vxp_rows import received_row
 from adapters.vxp_shelf import Item
-from adapters.vxp_view import is_served_as_sent, normal_copy
+from adapters.vxp_view import MAX_BYTES, is_served_as_sent, normal_copy
 from adapters.vxp_words import ErrorCode, Failed, Transport, encoded, read_time, succeeded
 from axis.core.directory import View
 from axis.core.ids import is_id
@@ -87,14 +86,16 @@ async def _content(visit: Visit) -> tuple[Content, dict[str, str]]:
     item = visit.desk.shelf.find(key)
     if item is None:
         # Ended before, and wanted once more.
-        body = await visit.desk.station.fetch(key, within=visit.limits.answer_seconds)
-        return Content.of(body), {"digest": hashlib.sha256(body).hexdigest(), "view": View.AS_SENT.value}
+        async with visit.desk.station.payload(key, within=visit.limits.answer_seconds) as payload:
+            content = await asyncio.to_thread(Content.open, payload.path, body=payload.read)
+        return content, {"digest": payload.digest, "view": View.AS_SENT.value}
     document = item.document
     wanted = View.AS_SENT if visit.call.get("view") == View.AS_SENT.value else visit.account.view
     content = await visit.desk.open_content(document, within=visit.limits.answer_seconds)
     item.transport, item.updated_at = Transport.PROCESSING, visit.clock.now()
-    if wanted is View.NORMAL and not is_served_as_sent(document.tier):
-        copy = await asyncio.to_thread(lambda: normal_copy(content.read()))
+    if wanted is View.NORMAL and content.size <= MAX_BYTES and not is_served_as_sent(document.tier):
+        async with visit.desk.copying:
+            copy = await asyncio.to_thread(lambda: normal_copy(content.read()))
         if copy is not None:
             content.close()
             return Content.of(copy), {"digest": document.digest, "view": View.NORMAL.value}
