@@ -307,6 +307,9 @@ class Settings:
 
     station_url: SecretURL | None = _setting(_G.STATION, url(*_SIDES), None,
         "Phía điểm kết nối: địa chỉ Trục.", "The station's side: where the axis is.", secret=True)
+    station_ca: Path | None = _setting(_G.STATION, FILE, None,
+        "Phía điểm kết nối: chứng thư gốc (PEM) để kiểm tra máy chủ của Trục; không đặt: các gốc của máy này.",
+        "The station's side: roots (PEM) that the axis's certificate must lead to; not set: this machine's.")
     station_key: Secret | None = _setting(_G.STATION, SECRET, None,
         "Phía điểm kết nối: khóa API.", "The station's side: its API key.", secret=True)
     station_secret: Secret | None = _setting(_G.STATION, SECRET, None,

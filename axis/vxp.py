@@ -163,9 +163,9 @@ class LedgerAccounts:
 # --- the systems of a file ----------------------------------------------------------------------------------------
 
 
-def read_accounts(path: Path, *, url: str) -> list[Account]:
+def read_accounts(path: Path, *, url: str, tls: ssl.SSLContext | None = None) -> list[Account]:
     """
-    The systems of a file, each as the station it is; nothing is opened yet.
+    The systems of a file, each as the station it is at `url`; nothing is opened yet.
 
     Raises:
         SettingsError: with everything that is wrong with the file.
@@ -182,7 +182,8 @@ def read_accounts(path: Path, *, url: str) -> list[Account]:
     accounts = [
         account
         for number, one in enumerate(systems, start=1)
-        if (account := _account(one, number, folder=path.parent, url=url, problems=problems)) is not None
+        if (account := _account(one, number, folder=path.parent, url=url, tls=tls, problems=problems))
+        is not None
     ]
     if problems:
         raise SettingsError(tuple(problems))
@@ -190,7 +191,13 @@ def read_accounts(path: Path, *, url: str) -> list[Account]:
 
 
 def _account(
-    said: dict[str, Any], number: int, *, folder: Path, url: str, problems: list[str]
+    said: dict[str, Any],
+    number: int,
+    *,
+    folder: Path,
+    url: str,
+    tls: ssl.SSLContext | None,
+    problems: list[str],
 ) -> Account | None:
     known = {"id", "secret_file", "key_file", "view"}
     texts = {name: value for name, value in said.items() if isinstance(value, str) and value}
@@ -214,7 +221,7 @@ def _account(
     return Account(
         system_id=texts["id"],
         secret=secret.encode(),
-        station=Station(url, Credentials(station=station, key=key)),
+        station=Station(url, Credentials(station=station, key=key), tls=tls),
         view=View(texts.get("view", View.AS_SENT.value)),
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -20,6 +21,7 @@ import typer
 
 from axis.cli.run import settings
 from axis.core.errors import SettingsError
+from axis.settings import Settings
 from axis.speech import complain, err, lang, print_json, say, tell
 
 _T = TypeVar("_T")
@@ -257,8 +259,6 @@ def adapter_vxp(
     key: Annotated[Path | None, typer.Option("--key", metavar="PEM", help=say("Khóa của chứng thư.", "Key of the certificate."), show_default=False)] = None,
     url: _URL = None,
 ) -> None:  # fmt: skip
-    import ssl
-
     from adapters.errors import StationError
     from adapters.vxp import Gateway
     from adapters.vxp_accounts import Accounts, ListedAccounts
@@ -301,10 +301,10 @@ def adapter_vxp(
             if accounts is None or found.is_postgresql or found.home.is_dir():
                 axis = await stack.enter_async_context(open_axis(found))
             if accounts is not None:
-                systems: Accounts = ListedAccounts(read_accounts(accounts, url=address))
+                systems: Accounts = ListedAccounts(read_accounts(accounts, url=address, tls=_roots(found)))
             else:
                 assert axis is not None and gateway_key is not None  # noqa: PT018 - both were just made sure of
-                systems = LedgerAccounts(axis, url=address, key=gateway_key.reveal())
+                systems = LedgerAccounts(axis, url=address, key=gateway_key.reveal(), tls=_roots(found))
             gateway = Gateway(
                 systems,
                 agencies=DirectoryAgencies(axis) if axis is not None else CopiedAgencies(clock=SystemClock()),
@@ -331,6 +331,16 @@ def adapter_vxp(
     except StationError as problem:
         complain(str(problem))
         sys.exit(1)
+
+
+def _roots(found: Settings) -> ssl.SSLContext | None:
+    """What the axis's certificate must lead to; None: the machine's own roots."""
+    if found.station_ca is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(found.station_ca))
+    except OSError as problem:
+        raise SettingsError((f"AXIS_STATION_CA: {found.station_ca}: {problem}",)) from problem
 
 
 def _until_told() -> asyncio.Event:
@@ -369,7 +379,7 @@ def _with_station(url: str | None, state: Path | None, act: Callable[[Any], Awai
     )
 
     async def run() -> _T:
-        async with Station(address, credentials, state=state) as station:
+        async with Station(address, credentials, state=state, tls=_roots(found)) as station:
             return await act(station)
 
     try:

@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import http.client
 import json
+import ssl
 import zlib
 from collections.abc import Callable
 from datetime import datetime
@@ -37,11 +38,13 @@ class VXPClient:
         now: datetime,
         retries: int = 2,
         pads_hash: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.url = url
         self.secret = secret
         self.retries = retries
         self.pads_hash = pads_hash
+        self.tls = tls
         local = now.astimezone(VIETNAM)
         self.headers: dict[str, str] = {
             "systemid": system_id,
@@ -138,7 +141,7 @@ class VXPClient:
             self.cut_answers -= lose
             try:
                 return await asyncio.to_thread(
-                    request, self.url, method, operation, headers, body, lose_answer=lose
+                    request, self.url, method, operation, headers, body, lose_answer=lose, tls=self.tls
                 )
             except OSError:
                 if attempt == self.retries:
@@ -155,11 +158,16 @@ def request(
     *,
     lose_answer: bool = False,
     timeout_s: float = 60,
+    tls: ssl.SSLContext | None = None,
 ) -> bytes:
     """One request, header lines exactly as given."""
     parts = urlsplit(url)
     assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+    connection = (
+        http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        if parts.scheme == "http"
+        else http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=tls)
+    )
     try:
         connection.putrequest(method, f"{parts.path}/{operation}", skip_accept_encoding=True)
         for name, value in headers:

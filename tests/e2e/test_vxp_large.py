@@ -27,7 +27,7 @@ from tests.flow.town import AT, HANOI, VPCP, a_letter
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 MiB = 1024 * 1024
-_SECRET = "a secret of the agency"
+SECRET = "a secret of the agency"
 _LISTENER = re.compile(r"gateway at (http://127\.0\.0\.1:[0-9]+/XrdAdapter/adapter)")
 
 
@@ -75,13 +75,13 @@ def _fetched(client: VXPClient, operation: str, doc_id: str, *, into: Path) -> i
     return into.stat().st_size
 
 
-async def _credentials(home: Path, folder: Path) -> Path:
+async def credentials(home: Path, folder: Path) -> Path:
     """The file of a gateway beside an agency, for both stations of the town."""
     lines = []
     async with open_axis(read_settings({"AXIS_HOME": str(home)})) as axis:
         for name in ("g22", "h26"):
             given = await axis.acts().rotate_station(StationId(name), by=_BY)
-            for suffix, text in (("secret", _SECRET), ("key", given.key)):
+            for suffix, text in (("secret", SECRET), ("key", given.key)):
                 (folder / f"{name}.{suffix}").write_text(text)
                 (folder / f"{name}.{suffix}").chmod(0o600)
             lines.append(
@@ -99,7 +99,7 @@ async def test_a_hundred_megabytes_pass_through_and_are_held_by_nobody(tmp_path:
     """
     home = tmp_path / "home"
     await _people(home)
-    systems = await _credentials(home, tmp_path)
+    systems = await credentials(home, tmp_path)
     now = SystemClock().now()
     attached = AttachmentSource(
         content_id="c0", name="ban-do.bin", content_type="application/octet-stream", source=bytes(74 * MiB)
@@ -126,8 +126,8 @@ async def test_a_hundred_megabytes_pass_through_and_are_held_by_nobody(tmp_path:
                 until=GATEWAY,
             )
         )
-        vpcp = VXPClient(gateway, system_id="vxp.g22", secret=_SECRET, now=now)
-        hanoi = VXPClient(gateway, system_id="vxp.h26", secret=_SECRET, now=now)
+        vpcp = VXPClient(gateway, system_id="vxp.g22", secret=SECRET, now=now)
+        hanoi = VXPClient(gateway, system_id="vxp.h26", secret=SECRET, now=now)
         await vpcp.ask("countReceiveEdoc")
         await hanoi.ask("countReceiveEdoc")
         processes = {"axis": _listener(url), "gateway": _listener(gateway)}
