@@ -35,12 +35,13 @@ from axis.core.model import BusinessType, OrganNumber, Urgency, micros
 from axis.core.reasons import ReasonCode
 from axis.ledger import tables as t
 from axis.ledger.count import By, CountFilter
+from axis.ledger.counts import COUNTED, tables_of
 from axis.ledger.delivery_log import LogFilter, states_named
 from axis.ledger.migrate import upgrade
 from axis.ledger.mirror import Mirror
 from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.scope import Viewer
-from axis.ledger.sequencer import Growth, Sequencer, day_total_of
+from axis.ledger.sequencer import Growth, Sequencer
 from axis.ledger.store import SQLLedger, open_engine
 from signing.merkle import Frontier
 from signing.note import SigningKey
@@ -235,7 +236,7 @@ class _Loader:
         return loaded
 
     async def _drop_indexes(self, ledger: SQLLedger) -> list[Any]:
-        names = ("event", "submission", "document", "consignment", "delivery", "tally")
+        names = ("event", "submission", "document", "consignment", "delivery", *COUNTED)
         found = [index for name in names for index in sorted(t.metadata.tables[name].indexes, key=_name)]
         async with ledger.engine.begin() as connection:
             for index in found:
@@ -292,15 +293,10 @@ class _Loader:
         async with connection.transaction():
             for name in _KEPT:
                 await _copy(connection, name, list(self._mirror.rows.get(name, {}).values()))
-            names = [column.name for column in t.tally.primary_key.columns]
-            cells = [{**dict(zip(names, cell, strict=True)), "n": n} for cell, n in self._counts.items()]
-            await _copy(connection, "tally", cells)
-            totals: Counter[tuple[str | int, ...]] = Counter()
-            for cell, n in self._counts.items():
-                totals[day_total_of(cell)] += n
-            names = [column.name for column in t.day_total.primary_key.columns]
-            cells = [{**dict(zip(names, key, strict=True)), "n": n} for key, n in totals.items()]
-            await _copy(connection, "day_total", cells)
+            for name, cells in tables_of(self._counts).items():
+                keys = [column.name for column in t.metadata.tables[name].primary_key.columns]
+                rows = [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in cells.items()]
+                await _copy(connection, name, rows)
             head = {"id": 1, "size": frontier.size, "root": frontier.root(), "epoch": 1}
             await _copy(connection, "log_head", [head])
 
@@ -438,6 +434,8 @@ class _Asker:
             ("counts by month, an organ's tree", COUNT_LIMIT_MS, lambda: _count(whole, By.MONTH, organ=province())),
             ("counts by day, a quarter", COUNT_LIMIT_MS, lambda: _count(whole, By.DAY, since="2026-07-01", until="2026-09-30")),
             ("counts by organ, a quarter", LOG_LIMIT_MS, lambda: _count(whole, By.ORGAN, since="2026-07-01", until="2026-09-30")),
+            ("counts by organ, two years of odd days", LOG_LIMIT_MS, lambda: _count(whole, By.ORGAN, since="2024-05-17", until="2026-05-16")),
+            ("counts by organ with its tree, all years", LOG_LIMIT_MS, lambda: _count(whole, By.TREE)),
         ]  # fmt: skip
         every = [(name, LOG_LIMIT_MS, question) for name, question in questions] + others
         found = []

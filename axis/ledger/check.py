@@ -28,7 +28,7 @@ from axis.core.events import Event, EventKind, leaf_hash, read_record
 from axis.core.ids import is_id, year_of
 from axis.core.model import micros
 from axis.ledger import tables as t
-from axis.ledger.counts import Metric, fold
+from axis.ledger.counts import COUNTED, Cell, Metric, fold, tables_of
 from axis.ledger.mirror import Key, Mirror
 from axis.ledger.store import SQLLedger
 from signing.merkle import EMPTY_ROOT, Coordinate, Frontier, node_hash
@@ -41,7 +41,7 @@ _PIECE = 1_000
 _REPLAYED = tuple(
     table
     for table in t.metadata.sorted_tables
-    if table.name not in {*t.APPEND_ONLY, "node", "log_head", "feed", "tally", "day_total", "report"}
+    if table.name not in {*t.APPEND_ONLY, "node", "log_head", "feed", *COUNTED, "report"}
     and any(column.info["class"] == "derived" for column in table.columns)
 )
 """Tables that follow from the events alone."""
@@ -161,7 +161,7 @@ class _Check:
         self._frontier = Frontier()
         self._nodes: dict[Coordinate, bytes] = {}
         self._feed: dict[Key, dict[str, Any]] = {}
-        self._counts: Counter[Key] = Counter()
+        self._counts: Counter[Cell] = Counter()
         self._stored_counts: dict[Key, int] = {}
         self._roots: dict[int, bytes] = {}
         """Roots at the sizes of the checkpoints."""
@@ -467,15 +467,12 @@ class _Check:
         await self._compare(t.feed, self._feed)
 
     async def counts(self) -> None:
-        """Every cell of the counts."""
+        """Every cell of the counts, and every total of them."""
         names = [column.name for column in t.tally.primary_key.columns]
         async for row in self._stream(select(t.tally)):
             self._stored_counts[tuple(getattr(row, name) for name in names)] = row.n
-        await self._compare(t.tally, {cell: {"n": n} for cell, n in self._counts.items()})
-        totals: Counter[Key] = Counter()
-        for (day, _, _, business_type, urgency, metric), n in self._counts.items():
-            totals[day, business_type, urgency, metric] += n
-        await self._compare(t.day_total, {key: {"n": n} for key, n in totals.items()})
+        for name, cells in tables_of(self._counts).items():
+            await self._compare(t.metadata.tables[name], {key: {"n": n} for key, n in cells.items()})
 
     # --- 4 derived ------------------------------------------------------------------------------------------------
 

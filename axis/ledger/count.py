@@ -18,32 +18,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum, unique
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Table, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, func, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidQuestion
 from axis.core.events import JSON, read_record
 from axis.core.model import BusinessType, OrganNumber, Urgency
 from axis.ledger import tables as t
-from axis.ledger.counts import RULE_VERSION, Metric, Tally, fold
+from axis.ledger.counts import AT_THE_SENDER, RULE_VERSION, Metric, Tally, fold
 from axis.ledger.scope import Scope, names_of
 
-_AT_THE_SENDER = frozenset(
-    {
-        Metric.SENT,
-        Metric.REFUSED,
-        Metric.RECALLED,
-        Metric.LATE,
-        Metric.LATE_ND30,
-        Metric.UNSIGNED,
-        Metric.PAPER,
-    }
-)
-_PENDING = {Metric.ADDRESSED: 1, Metric.RECEIVED: -1, Metric.WITHDRAWN: -1, Metric.FAILED: -1}
+_PENDING: dict[str, int] = {Metric.ADDRESSED: 1, Metric.RECEIVED: -1, Metric.WITHDRAWN: -1, Metric.FAILED: -1}
 """How each column changes what is pending."""
 
 COLUMNS = (
@@ -126,10 +115,12 @@ class CountFilter:
     """The other reading of the published figures: received is what was addressed, picked up or not."""
 
     def __post_init__(self) -> None:
-        """Refuse days that are none."""
+        """Refuse days that are none, and a period that ends before it begins: nobody means that."""
         for name, day in (("since", self.since), ("until", self.until)):
             if day is not None and not _is_day(day):
                 raise InvalidQuestion(f"{name}: {day[:40]!r} is no day; yyyy-mm-dd expected")
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise InvalidQuestion(f"the period ends on {self.until}, before it begins on {self.since}")
 
     def said(self) -> dict[str, JSON]:
         """What was asked for, as the record of the question holds it."""
@@ -160,11 +151,11 @@ class Counts:
 class _Cells:
     """Sums by row and column."""
 
-    columns: dict[Name, Counter[Metric]] = field(default_factory=dict)
+    columns: dict[Name, Counter[str]] = field(default_factory=dict)
     before: Counter[Name] = field(default_factory=Counter)
     """What was pending when the period began."""
 
-    def add(self, name: Name, metric: Metric, n: int) -> None:
+    def add(self, name: Name, metric: str, n: int) -> None:
         self.columns.setdefault(name, Counter())[metric] += n
 
 
@@ -183,14 +174,13 @@ def _period(by: By, day: str) -> str:
 async def count_tallies(connection: AsyncConnection, asked: CountFilter, *, by: By, scope: Scope) -> Counts:
     """The counts from the cells that were folded with the log; of one moment if the transaction is."""
     cells = _Cells()
-    for at_the_sender in (True, False):
-        query, name_of = _sums(asked, by=by, scope=scope, at_the_sender=at_the_sender)
-        for row in await connection.execute(query):
-            cells.add(name_of(row), Metric(row.metric), int(row.n))
+    for row in await connection.execute(_sums(asked, by=by, scope=scope)):
+        *name, metric, n = row
+        cells.add(_name(by, name), metric, int(n))
     if asked.since is not None:
-        query, name_of = _sums(asked, by=by, scope=scope, at_the_sender=False, before=True)
-        for row in await connection.execute(query):
-            cells.before[_base(by, name_of(row))] += int(row.n) * _PENDING[Metric(row.metric)]
+        for row in await connection.execute(_sums(asked, by=by, scope=scope, before=True)):
+            *name, metric, n = row
+            cells.before[_base(by, tuple(name))] += int(n) * _PENDING[metric]
     return await _counts(connection, cells, asked, by=by, scope=scope)
 
 
@@ -223,7 +213,7 @@ async def count_records(
 
 
 def _fold_in(cells: _Cells, one: Tally, asked: CountFilter, *, by: By, scope: Scope) -> None:
-    at_the_sender = one.metric in _AT_THE_SENDER
+    at_the_sender = one.metric in AT_THE_SENDER
     if by in _PAIRS:
         is_seen = scope.has_either(one.sender, one.receiver)
     else:
@@ -255,54 +245,135 @@ def _base(by: By, name: Name) -> Name:
     return () if by in _PERIODS else name
 
 
-def _sums(
-    asked: CountFilter, *, by: By, scope: Scope, at_the_sender: bool, before: bool = False
-) -> tuple[Select[Any], Callable[[Any], Name]]:
-    """The statement that adds up one side's columns, and how a row of it names its row of the counts."""
-    # Over all organs there are few rows a day; nobody's tree can be told apart in them.
-    is_whole = not scope.trees and by in _WHOLE
-    table = t.day_total if is_whole else t.tally
-    metrics = [one.value for one in Metric if (one in _AT_THE_SENDER) == at_the_sender]
-    if before:
-        metrics = [one.value for one in _PENDING]
-    organ: Any = None if is_whole else table.c.sender if at_the_sender else table.c.receiver
-    group: list[Any]
-    name_of: Callable[[Any], Name]
-    match by:
-        case By.ORGAN | By.TREE | By.TOP:
-            group, name_of = [organ], lambda row: (row[0],)
-        case By.PAIR | By.MATRIX:
-            group, name_of = [table.c.sender, table.c.receiver], lambda row: (row[0], row[1])
-        case By.TYPE:
-            group, name_of = [table.c.business_type], lambda row: (row[0],)
-        case By.URGENCY:
-            group, name_of = [table.c.urgency], lambda row: (row[0],)
-        case By.DAY:
-            group, name_of = [table.c.day], lambda row: (row[0],)
-        case _:
-            month = func.substr(table.c.day, literal_column("1"), literal_column("7"))
-            group, name_of = [month], lambda row: (_period(by, row[0]),)
-    conditions = list(_conditions(asked, table, before=before))
-    if by in _PAIRS:
-        conditions.append(scope.covers_either(table.c.sender, table.c.receiver))
-    elif not is_whole:
-        conditions.append(scope.covers(organ))
-    query = (
-        select(*group, table.c.metric, func.sum(table.c.n).label("n"))
-        .where(table.c.metric.in_(metrics), *conditions)
-        .group_by(*group, table.c.metric)
-    )
-    return query, name_of
+def _name(by: By, found: Sequence[Any]) -> Name:
+    """How a row of `_sums` names its row of the counts."""
+    return (_period(by, found[0]),) if by in _PERIODS else tuple(found)
 
 
-def _conditions(asked: CountFilter, table: Table, *, before: bool) -> Iterator[ColumnElement[bool]]:
-    if before:
-        yield table.c.day < asked.since
+_Piece: TypeAlias = tuple[Table, str | None, str | None]
+"""A table of counts and which of its periods: the first one, and the first one behind them; None: no bound."""
+
+
+def pieces(asked: CountFilter, *, by: By, is_whole: bool, before: bool = False) -> Iterator[_Piece]:
+    """
+    The tables whose rows make up the days that were asked for, or all days `before` them: each day in one piece.
+
+    Whole years and months are read where they are added up, so that a period costs what its ends cost, not what
+    happened in it. `is_whole`: over all organs, where there are few rows a day and nobody's tree can be told apart.
+    """
+    begin = None if before else asked.since
+    end = asked.since if before else _day_behind(asked.until)
+    if is_whole and by in _WHOLE:
+        yield t.day_total, begin, end
+        return
+    if by in _PAIRS or (by is By.DAY and not before):
+        yield t.tally, begin, end
+        return
+    months = _whole(begin, end, length=len("yyyy-mm"))
+    if months is None:
+        yield t.tally, begin, end
+        return
+    # What stands on both sides of the whole months, then of the whole years in them.
+    yield from _ends(t.tally, begin, end, inner=months)
+    years = None
+    if by not in {By.MONTH, By.QUARTER} or before:
+        years = _whole(*months, length=len("yyyy"))
+    if years is None:
+        yield t.organ_month, *months
+        return
+    yield from _ends(t.organ_month, *months, inner=years)
+    yield t.organ_year, *years
+
+
+def _whole(begin: str | None, end: str | None, *, length: int) -> tuple[str | None, str | None] | None:
+    """The whole months between two days, or the whole years between two months: the first, and that behind the last."""
+    first = begin and (begin[:length] if begin[length:] == "-01" else _behind(begin[:length]))
+    last = end and end[:length]
+    return None if first is not None and last is not None and first >= last else (first, last)
+
+
+def _ends(
+    table: Table, begin: str | None, end: str | None, *, inner: tuple[str | None, str | None]
+) -> Iterator[_Piece]:
+    """What of a period lies before and behind `inner`, which is made of larger ones."""
+    until, since = (one and f"{one}-01" for one in inner)
+    if begin != until:
+        yield table, begin, until
+    if end != since:
+        yield table, since, end
+
+
+def _behind(period: str) -> str:
+    """The month behind a month, the year behind a year. None lies behind the last one that a date can have."""
+    year, _, month = period.partition("-")
+    if month and month != "12":
+        return f"{year}-{int(month) + 1:02}"
+    following = f"{min(int(year) + 1, date.max.year):04}"
+    return f"{following}-01" if month else following
+
+
+def _day_behind(day: str | None) -> str | None:
+    if day is None or day == date.max.isoformat():
+        return None
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
+
+
+def _sums(asked: CountFilter, *, by: By, scope: Scope, before: bool = False) -> Select[Any]:
+    """The statement that adds up the columns, or what changes the number of pending ones `before` the first day."""
+    selects = []
+    for table, begin, end in pieces(asked, by=by, is_whole=not scope.trees, before=before):
+        for names, condition in _sides(table, by=by, scope=scope):
+            # Before the first day there is one number for all periods.
+            shown = [] if before and by in _PERIODS else names
+            conditions = [condition, *_conditions(asked, table, begin=begin, end=end)]
+            if before:
+                conditions.append(table.c.metric.in_(sorted(_PENDING)))
+            selects.append(select(*shown, table.c.metric, table.c.n).where(*conditions))
+    cells = union_all(*selects).subquery()
+    *names, metric, n = cells.columns
+    return select(*names, metric, func.sum(n)).group_by(*names, metric)
+
+
+def _sides(table: Table, *, by: By, scope: Scope) -> Iterator[tuple[list[Any], ColumnElement[bool]]]:
+    """What names a row of the counts in a table, and which rows are seen: each side's columns by its organ."""
+    if table is t.day_total:
+        yield _names(table, by=by), true()
+    elif by in _PAIRS:
+        yield [table.c.sender, table.c.receiver], scope.covers_either(table.c.sender, table.c.receiver)
+    elif table is t.tally:
+        at_the_sender = table.c.metric.in_(sorted(one.value for one in AT_THE_SENDER))
+        for organ, condition in ((table.c.sender, at_the_sender), (table.c.receiver, ~at_the_sender)):
+            yield _names(table, by=by, organ=organ), condition & scope.covers(organ)
     else:
-        if asked.since is not None:
-            yield table.c.day >= asked.since
-        if asked.until is not None:
-            yield table.c.day <= asked.until
+        yield _names(table, by=by, organ=table.c.organ), scope.covers(table.c.organ)
+
+
+def _names(table: Table, *, by: By, organ: Any = None) -> list[Any]:
+    match by:
+        case By.TYPE:
+            return [table.c.business_type]
+        case By.URGENCY:
+            return [table.c.urgency]
+        case By.DAY:
+            return [_period_in(table)]
+        case By.MONTH | By.QUARTER | By.YEAR:
+            return [func.substr(_period_in(table), 1, len("yyyy-mm"))]
+        case _:
+            return [organ]
+
+
+def _period_in(table: Table) -> Any:
+    return table.c.day if "day" in table.c else table.c.period
+
+
+def _conditions(
+    asked: CountFilter, table: Table, *, begin: str | None, end: str | None
+) -> Iterator[ColumnElement[bool]]:
+    period = _period_in(table)
+    if begin is not None:
+        yield period >= begin
+    if end is not None:
+        yield period < end
     if asked.business_type is not None:
         yield table.c.business_type == int(asked.business_type)
     if asked.urgency is not None:
@@ -365,11 +436,11 @@ def _balanced(cells: _Cells, asked: CountFilter, *, by: By) -> Iterator[tuple[Na
         start = running if by in _PERIODS else cells.before[name]
         end = start + sum(columns[metric] * sign for metric, sign in _PENDING.items())
         running = end
-        numbers: dict[str, JSON] = {metric.value: columns[metric] for metric in Metric}
-        numbers |= {"pending_start": start, "pending": end, "rule_version": RULE_VERSION}
+        numbers: dict[str, JSON] = {column: columns[column] for column in COLUMNS}
+        numbers.update(pending_start=start, pending=end, rule_version=RULE_VERSION)
         if asked.received_as_addressed:
             numbers["received"] = columns[Metric.ADDRESSED]
-        yield name, {column: numbers[column] for column in COLUMNS}
+        yield name, numbers
 
 
 def _row(

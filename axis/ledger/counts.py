@@ -7,10 +7,11 @@ For every organ and period: pending at start + addressed = received + withdrawn 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
-from typing import Any
+from typing import Any, TypeAlias
 
 from axis.core.events import Event, EventKind
 from axis.core.model import DeliveryState, Kind, Tier, vietnam_day
@@ -40,6 +41,20 @@ class Metric(StrEnum):
     UNSIGNED = "unsigned"
 
 
+AT_THE_SENDER = frozenset(
+    {
+        Metric.SENT,
+        Metric.REFUSED,
+        Metric.RECALLED,
+        Metric.LATE,
+        Metric.LATE_ND30,
+        Metric.UNSIGNED,
+        Metric.PAPER,
+    }
+)
+"""What counts at the sender; everything else counts at the receiver of each delivery."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Add `n` to one cell. Organ 0 stands where there is none."""
@@ -51,6 +66,28 @@ class Tally:
     urgency: int
     metric: Metric
     n: int
+
+
+Cell: TypeAlias = tuple[str, int, int, int, int, str]
+"""A cell of the table `tally`: day, sender, receiver, business type, urgency, metric."""
+
+
+COUNTED = ("tally", "day_total", "organ_month", "organ_year")
+"""The tables of counts."""
+
+
+def tables_of(cells: Mapping[Cell, int]) -> dict[str, Mapping[Any, int]]:
+    """The rows of every table of counts that follow from the cells, by key: the cells themselves, and their totals."""
+    days: Counter[tuple[str | int, ...]] = Counter()
+    months, years = days.copy(), days.copy()
+    for cell, n in cells.items():
+        day, sender, receiver, business_type, urgency, metric = cell
+        what = (business_type, urgency, metric)
+        organ = sender if metric in AT_THE_SENDER else receiver
+        days[day, *what] += n
+        months[day[:7], organ, *what] += n
+        years[day[:4], organ, *what] += n
+    return dict(zip(COUNTED, (cells, days, months, years), strict=True))
 
 
 _TO_METRIC = {

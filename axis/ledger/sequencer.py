@@ -19,10 +19,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
-from sqlalchemy import Row, Table, delete, exists, func, select, text, update
+from sqlalchemy import Row, delete, exists, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,7 +32,7 @@ from axis.core.model import micros
 from axis.core.ports import Clock
 from axis.ledger import tables as t
 from axis.ledger.bulk import among, insert_rows, put_rows
-from axis.ledger.counts import fold
+from axis.ledger.counts import Cell, fold, tables_of
 from axis.ledger.log import hashes_at
 from axis.ledger.seals import HistoryBroken, Seals, examine
 from axis.ledger.store import SQLLedger
@@ -45,16 +45,6 @@ _AT_A_TIME = 100
 _POLL_S = 0.2
 _SIGN_EVERY_S = 1.0
 _BACK_OFF_S = 1.0
-
-Cell: TypeAlias = tuple[str, int, int, int, int, str]
-"""Key of a row of `tally`."""
-
-
-def day_total_of(cell: Cell) -> tuple[str | int, ...]:
-    """Key of the row of `day_total` that a cell adds to: the same without its organs."""
-    day, _, _, business_type, urgency, metric = cell
-    return day, business_type, urgency, metric
-
 
 _LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :idle, true), "
@@ -329,11 +319,8 @@ class Sequencer:
             await self._count(connection, growth.counts)
 
     async def _count(self, connection: AsyncConnection, counts: Counter[Cell]) -> None:
-        totals: Counter[tuple[str | int, ...]] = Counter()
-        for cell, n in counts.items():
-            totals[day_total_of(cell)] += n
-        found: tuple[tuple[Table, Counter[Any]], ...] = ((t.tally, counts), (t.day_total, totals))
-        for table, cells in found:
+        for name, cells in tables_of(counts).items():
+            table = t.metadata.tables[name]
             keys = [column.name for column in table.primary_key.columns]
             rows = [{**dict(zip(keys, cell, strict=True)), "n": n} for cell, n in cells.items()]
             await put_rows(connection, table, rows, adds="n")

@@ -196,6 +196,32 @@ day_total = Table(
 )
 """The same over all organs: a year of the whole axis is some thousand rows, where `tally` has a million."""
 
+organ_month = Table(
+    "organ_month",
+    metadata,
+    _derived("period", String(7), primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("business_type", Integer(), primary_key=True, autoincrement=False),
+    _derived("urgency", Integer(), primary_key=True, autoincrement=False),
+    _derived("metric", String(16), primary_key=True),
+    _derived("n", BigInteger()),
+    Index("organ_month_organ", "organ", "period"),
+)
+"""The same for the organ a column counts at and a month, `yyyy-mm`: whole months are read here, not day by day."""
+
+organ_year = Table(
+    "organ_year",
+    metadata,
+    _derived("period", String(4), primary_key=True),
+    _derived("organ", Integer(), primary_key=True, autoincrement=False),
+    _derived("business_type", Integer(), primary_key=True, autoincrement=False),
+    _derived("urgency", Integer(), primary_key=True, autoincrement=False),
+    _derived("metric", String(16), primary_key=True),
+    _derived("n", BigInteger()),
+    Index("organ_year_organ", "organ", "period"),
+)
+"""The same for a year, `yyyy`: what was pending when a period began hangs on everything before it."""
+
 submission = Table(
     "submission",
     metadata,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from collections import Counter
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from axis.core.errors import InvalidQuestion
 from axis.core.lifecycle import DELIVERY, DeliveryStep
 from axis.core.model import PENDING, BusinessType, Kind, OrganNumber, Urgency, vietnam_day
 from axis.ledger.check import check
-from axis.ledger.count import COLUMNS, By, CountFilter, Counts
+from axis.ledger.count import COLUMNS, By, CountFilter, Counts, pieces
 from axis.ledger.queries import Queries
 from axis.ledger.scope import Viewer
 from axis.ledger.store import SQLLedger
@@ -219,12 +222,19 @@ def test_a_day_that_is_none_is_refused(day: str) -> None:
         CountFilter(until=day)
 
 
-async def _live(story: Story, random_: random.Random) -> list[Sent]:
-    """Documents that go random ways over a few days, every step of them allowed."""
+def test_a_period_that_ends_before_it_begins_is_refused() -> None:
+    """Whoever mistook the days is told so, and gets no table without rows."""
+    with pytest.raises(InvalidQuestion, match="before it begins"):
+        CountFilter(since="2026-12-01", until="2026-11-30")
+    assert CountFilter(since="2026-12-01", until="2026-12-01").said()
+
+
+async def _live(story: Story, random_: random.Random, *, hours: int = 4) -> list[Sent]:
+    """Documents that go random ways, up to so many `hours` between two steps, every step of them allowed."""
     organs = [number for number in ORGANS if number != 1]
     sent: list[Sent] = []
     for _ in range(60):
-        story.clock.move(hours=random_.randrange(1, 5))
+        story.clock.move(hours=random_.randint(1, hours))
         if len(sent) < 3 or random_.random() < 0.3:
             to = random_.sample(organs, random_.randrange(1, 4))
             sent.append(
@@ -274,3 +284,60 @@ async def test_counts_and_states_tell_the_same_story(ledger: SQLLedger, seed: in
     assert sum(int(str(row["sent"])) for row in counts.rows) == len(sent)
     result = await check(ledger, keys=[LOG_KEY.verifier])
     assert result.ok, result.problems
+
+
+_PERIODS: tuple[dict[str, Any], ...] = (
+    {"since": "2027-01-01"},
+    {"since": "2027-02-01", "until": "2028-10-31"},
+    {"since": "2026-12-15", "until": "2028-02-29"},
+    {"since": "2027-04-02", "until": "2027-04-30"},
+    {"until": "2027-12-31"},
+    {"since": "2028-12-31", "until": "2028-12-31"},
+)
+
+
+async def test_a_period_of_years_is_what_its_days_are(ledger: SQLLedger) -> None:
+    """Whole years and months come from their own totals, and every row is that of a recount."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    await _live(story, random.Random(5), hours=40 * 24)
+    await numbered(ledger)
+    assert story.clock.now().year > 2028
+
+    for by in By:
+        for period in _PERIODS:
+            await counted(ledger, by, **period)
+        await counted(ledger, by, tree=10, since="2027-03-05", until="2028-06-30")
+        await counted(ledger, by, urgency=Urgency.NORMAL, since="2027-01-31")
+
+
+def _days(since: date, until: date) -> list[str]:
+    return [(since + timedelta(days=n)).isoformat() for n in range((until - since).days + 1)]
+
+
+_ANY_DAY = st.dates(min_value=date(2023, 11, 20), max_value=date(2027, 2, 10))
+
+
+@given(since=st.none() | _ANY_DAY, until=st.none() | _ANY_DAY, by=st.sampled_from(By), before=st.booleans())
+def test_every_day_of_a_period_is_read_once(
+    since: date | None, until: date | None, by: By, *, before: bool
+) -> None:
+    """In whole years, in whole months, or by itself; and none that was not asked for."""
+    if (before and since is None) or (since is not None and until is not None and since > until):
+        return
+    days = [one.isoformat() if one is not None else None for one in (since, until)]
+    asked = CountFilter(since=days[0], until=days[1])
+    read: Counter[str] = Counter()
+    for table, begin, end in pieces(asked, by=by, is_whole=False, before=before):
+        length = {"tally": 10, "organ_month": 7, "organ_year": 4}[table.name]
+        read.update(
+            day
+            for day in _days(date(2023, 1, 1), date(2027, 12, 31))
+            if (begin is None or day[:length] >= begin) and (end is None or day[:length] < end)
+        )
+
+    first, last = (date(2023, 1, 1), date(2027, 12, 31))
+    wanted = _days(since or first, until or last)
+    if before and since is not None:
+        wanted = _days(first, since - timedelta(days=1))
+    assert read == Counter(wanted)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import case, func, literal_column, select
 
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import OrganNumber
 from axis.ledger import tables as t
 from axis.ledger.count import By, Counts
+from axis.ledger.counts import AT_THE_SENDER
 from axis.ledger.store import SQLLedger
 from tests.ledger.builders import Story
 from tests.ledger.test_count import counted
@@ -86,3 +87,23 @@ async def test_totals_of_a_day_are_the_sum_of_its_cells(told: SQLLedger) -> None
         summed = await connection.execute(select(*grouped, func.sum(cells.c.n)).group_by(*grouped))
         kept = await connection.execute(select(*(totals.c[name] for name in names), totals.c.n))
         assert sorted(map(tuple, summed)) == sorted(map(tuple, kept))
+
+
+async def test_totals_of_an_organ_are_the_sum_of_its_cells(told: SQLLedger) -> None:
+    """Each column at the organ it counts at; by month and by year."""
+    cells = t.tally.c
+    is_sent = cells.metric.in_([one.value for one in AT_THE_SENDER])
+    async with told.reading() as connection:
+        for table, length in ((t.organ_month, 7), (t.organ_year, 4)):
+            names = [
+                func.substr(cells.day, literal_column("1"), literal_column(str(length))),
+                case((is_sent, cells.sender), else_=cells.receiver),
+                cells.business_type,
+                cells.urgency,
+                cells.metric,
+            ]
+            shown = [one.label(f"name_{number}") for number, one in enumerate(names)]
+            summed = await connection.execute(select(*shown, func.sum(cells.n)).group_by(*shown))
+            kept = list(await connection.execute(select(table)))
+            assert sorted(map(tuple, summed)) == sorted(map(tuple, kept))
+            assert kept

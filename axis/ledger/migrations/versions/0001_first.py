@@ -568,6 +568,28 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("day", "business_type", "urgency", "metric"),
     )
     op.create_table(
+        "organ_month",
+        sa.Column("period", sa.String(length=7), nullable=False),
+        sa.Column("organ", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("business_type", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("urgency", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("metric", sa.String(length=16), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("period", "organ", "business_type", "urgency", "metric"),
+    )
+    op.create_index("organ_month_organ", "organ_month", ["organ", "period"], unique=False)
+    op.create_table(
+        "organ_year",
+        sa.Column("period", sa.String(length=4), nullable=False),
+        sa.Column("organ", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("business_type", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("urgency", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("metric", sa.String(length=16), nullable=False),
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("period", "organ", "business_type", "urgency", "metric"),
+    )
+    op.create_index("organ_year_organ", "organ_year", ["organ", "period"], unique=False)
+    op.create_table(
         "valuation",
         sa.Column("document_key", sa.String(length=26), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
