@@ -33,7 +33,7 @@ from axis.core.model import BusinessType, Urgency, iso, vietnam_day
 from axis.ledger.count import COLUMNS, By, CountFilter, Counts
 from axis.ledger.export import csv_of, write_xlsx_book
 from axis.ledger.queries import Queries
-from axis.ledger.reconcile import compare, read_kept, read_statement
+from axis.ledger.reconcile import compare, open_numbers, read_kept, read_statement
 from axis.ledger.register import Direction, headings
 from axis.ledger.statement import statement_bytes
 from axis.speech import Format, err, lang, print_json, print_rows, say, tell
@@ -253,6 +253,7 @@ def reconcile(
                 "receipts": kept.receipts,
                 "reports": kept.reports,
                 "differences": [{"where": one.where, "vi": one.vi, "en": one.en} for one in found],
+                "not_received": dict(open_numbers(stated)),
             }
         )
     else:
@@ -264,6 +265,9 @@ def reconcile(
         )
         for one in found:
             tell(f"✗ {one.where}: {say(one.vi, one.en)}", style="red")
+        for code, numbers in open_numbers(stated):
+            # No difference, and yet what a clerk must hear: it was sent, and has not come.
+            tell(say(f"Chưa nhận từ {code}: số {numbers}.", f"Not received from {code}: numbers {numbers}."))
         if not found:
             tell(say("Hai bên khớp nhau.", "Both sides hold the same."), style="green")
     sys.exit(0 if not found else 1)

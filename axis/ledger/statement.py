@@ -2,20 +2,28 @@
 The statement of one organ and month: its counts, and the numbers of its deliveries to and from every other organ.
 
 Both sides can recompute it from what they hold: a sender from the receipts of its submissions, a receiver from the
-verification reports that came with its documents. Deliveries between two organs are numbered without gaps, so that
-what one side was never shown has a number, too. It is signed like a receipt, and says how far the log was counted.
+verification reports that came with its documents and the receipts of its statuses. Deliveries between two organs are
+numbered without gaps, so that what one side was never shown has a number, too. It is signed like a receipt, and says
+how far the log was counted.
 
     {"statement": 1, "log": …, "month": "2026-11", "organ": {…}, "counts": {…}, "numbered_up_to": …, "rule_version": 1,
-     "sent_to": [{"code", "codes", "name", "number", "numbers": "1-7,9", "n": 8}, …], "received_from": [… the same …]}
+     "sent_to": [{"code", "codes", "name", "number", "numbers": "1-7,9", "n": 8, "added": ""}, …],
+     "received_from": [{… the same …, "not_received": "9", "received": "1-7", "registered": "1-3", "returned": "4"}, …]}
+
+`numbers` are those of the month's deliveries; of them, `not_received` were not received when the log had
+`numbered_up_to` records. `received`, `registered` and `returned` are what the columns of the month count, whenever it
+was addressed. Of all of these, `added` were made by the axis itself, which told of a recall whoever had taken what is
+recalled: no paper lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidQuestion
@@ -23,7 +31,7 @@ from axis.core.events import JSON, EventKind, canonical, read_record
 from axis.core.model import VIETNAM, Kind, OrganNumber, micros
 from axis.ledger import tables as t
 from axis.ledger.count import COLUMNS, By, CountFilter, count_tallies
-from axis.ledger.counts import RULE_VERSION
+from axis.ledger.counts import RULE_VERSION, Metric
 from axis.ledger.scope import Scope, Tree
 
 STATEMENT_VERSION = 1
@@ -91,7 +99,9 @@ async def statement_of(
     asked = CountFilter(since=since.date().isoformat(), until=(until - timedelta(days=1)).date().isoformat())
     counts = await count_tallies(connection, asked, by=By.ORGAN, scope=Scope(asked=alone))
     columns: Mapping[str, JSON] = counts.rows[0] if counts.rows else dict.fromkeys(COLUMNS, 0)
-    sent, received = await _numbers(connection, organ, since=micros(since), until=micros(until))
+    month_is = {"since": micros(since), "until": micros(until)}
+    sent = await _sent(connection, organ, **month_is)
+    received = await _received(connection, organ, **month_is)
     known = await _organs(connection, [organ, *sent, *received])
     return {
         "statement": STATEMENT_VERSION,
@@ -112,10 +122,32 @@ def statement_bytes(statement: Mapping[str, JSON]) -> bytes:
     return canonical(dict(statement))
 
 
-def _pairs(numbers: Mapping[int, Sequence[int]], known: Mapping[int, dict[str, JSON]]) -> list[JSON]:
+@dataclass(slots=True)
+class _Sent:
+    """Numbers of deliveries to one organ."""
+
+    numbers: list[int] = field(default_factory=list)
+    added: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Received(_Sent):
+    """Numbers of deliveries from one organ."""
+
+    not_received: list[int] = field(default_factory=list)
+    received: list[int] = field(default_factory=list)
+    registered: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+
+
+def _pairs(found: Mapping[int, _Sent], known: Mapping[int, dict[str, JSON]]) -> list[JSON]:
     return [
-        {**known[organ], "numbers": ranges(theirs), "n": len(set(theirs))}
-        for organ, theirs in sorted(numbers.items(), key=lambda one: (str(known[one[0]]["code"]), one[0]))
+        {
+            **known[organ],
+            **{one.name: ranges(getattr(theirs, one.name)) for one in fields(theirs)},
+            "n": len(set(theirs.numbers)),
+        }
+        for organ, theirs in sorted(found.items(), key=lambda one: (str(known[one[0]]["code"]), one[0]))
     ]
 
 
@@ -136,29 +168,104 @@ async def _organs(connection: AsyncConnection, organs: Iterable[int]) -> dict[in
     return found
 
 
-async def _numbers(
+async def _sent(
     connection: AsyncConnection, organ: OrganNumber, *, since: int, until: int
-) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
-    """Numbers by receiver of what the organ sent, and by sender of what it got, as the records say them."""
-    sent: dict[int, list[int]] = {}
-    received: dict[int, list[int]] = {}
-    table = t.delivery
-    for column in (table.c.sender, table.c.organ):
-        within = (table.c.accepted_at >= since, table.c.accepted_at < until, table.c.kind == Kind.EDOC.value)
-        query = select(table.c.document_key).where(column == int(organ), *within).distinct()
-        documents = sorted((await connection.execute(query)).scalars())
-        for start in range(0, len(documents), _PIECE):
-            accepted = select(t.event.c.record).where(
-                t.event.c.document_id.in_(documents[start : start + _PIECE]),
-                t.event.c.kind == EventKind.SUBMISSION_ACCEPTED.value,
-            )
-            for record in (await connection.execute(accepted)).scalars():
-                facts: Any = read_record(bytes(record)).facts
-                for line in facts["deliveries"]:
-                    if "number" not in line:
-                        continue
-                    if column is table.c.sender:
-                        sent.setdefault(line["organ"], []).append(line["number"])
-                    elif line["organ"] == int(organ):
-                        received.setdefault(facts["sender"], []).append(line["number"])
-    return sent, received
+) -> dict[int, _Sent]:
+    table = t.delivery.c
+    query = select(table.id, table.document_key, table.organ).where(
+        table.sender == int(organ),
+        table.accepted_at >= since,
+        table.accepted_at < until,
+        table.kind == Kind.EDOC.value,
+    )
+    rows = (await connection.execute(query)).all()
+    numbered = await _numbers(connection, {row.document_key for row in rows})
+    found: dict[int, _Sent] = {}
+    for row in rows:
+        if row.id in numbered:
+            number, is_added = numbered[row.id]
+            theirs = found.setdefault(row.organ, _Sent())
+            theirs.numbers.append(number)
+            if is_added:
+                theirs.added.append(number)
+    return found
+
+
+async def _received(
+    connection: AsyncConnection, organ: OrganNumber, *, since: int, until: int
+) -> dict[int, _Received]:
+    table = t.delivery.c
+
+    def is_in_month(column: Any) -> Any:
+        return and_(column >= since, column < until)
+
+    query = select(t.delivery).where(
+        table.organ == int(organ),
+        table.accepted_at < until,
+        table.kind == Kind.EDOC.value,
+        or_(
+            is_in_month(table.accepted_at),
+            is_in_month(table.received_at),
+            is_in_month(table.registered_at),
+            table.returned,
+        ),
+    )
+    rows = (await connection.execute(query)).all()
+    numbered = await _numbers(connection, {row.document_key for row in rows})
+    returned = await _returned(connection, {row.document_key for row in rows if row.returned})
+    found: dict[int, _Received] = {}
+    for row in rows:
+        if row.id not in numbered:
+            continue
+        number, is_added = numbered[row.id]
+        is_this_months = since <= row.accepted_at
+        lists = {
+            "numbers": is_this_months,
+            "not_received": is_this_months and row.received_at is None,
+            "received": _is_within(row.received_at, since, until),
+            "registered": _is_within(row.registered_at, since, until),
+            "returned": _is_within(returned.get(row.id), since, until),
+        }
+        lists["added"] = is_added and any(lists.values())
+        for name in (name for name, is_in in lists.items() if is_in):
+            getattr(found.setdefault(row.sender, _Received()), name).append(number)
+    return found
+
+
+def _is_within(at: int | None, since: int, until: int) -> bool:
+    return at is not None and since <= at < until
+
+
+async def _numbers(connection: AsyncConnection, documents: Iterable[str]) -> dict[str, tuple[int, bool]]:
+    """The number of each delivery of these documents, and whether it was added later, as the records say it."""
+    found: dict[str, tuple[int, bool]] = {}
+    kinds = (EventKind.SUBMISSION_ACCEPTED, EventKind.DELIVERY_ADDED)
+    async for kind, _, facts in _told(connection, documents, kinds=kinds):
+        for line in facts["deliveries"]:
+            if "number" in line:
+                found[line["id"]] = (line["number"], kind is EventKind.DELIVERY_ADDED)
+    return found
+
+
+async def _returned(connection: AsyncConnection, documents: Iterable[str]) -> dict[str, int]:
+    """When deliveries of these documents were returned."""
+    found: dict[str, int] = {}
+    async for _, at, facts in _told(connection, documents, kinds=(EventKind.DELIVERY_ANSWERED,)):
+        for delivery, _, change in facts["lines"]:
+            if Metric.RETURNED.value in change:
+                found[delivery] = at
+    return found
+
+
+async def _told(
+    connection: AsyncConnection, documents: Iterable[str], *, kinds: Sequence[EventKind]
+) -> AsyncIterator[tuple[EventKind, int, Any]]:
+    wanted = sorted(documents)
+    for start in range(0, len(wanted), _PIECE):
+        query = select(t.event.c.record).where(
+            t.event.c.document_id.in_(wanted[start : start + _PIECE]),
+            t.event.c.kind.in_([one.value for one in kinds]),
+        )
+        for record in (await connection.execute(query)).scalars():
+            event = read_record(bytes(record))
+            yield event.kind, micros(event.at), event.facts

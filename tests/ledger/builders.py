@@ -542,6 +542,46 @@ class Story:
                 return state.value
         return "closed"
 
+    async def added(self, sent: Sent, *, organ: int) -> Event:
+        """One more receiver of a recall: it had taken what is recalled."""
+        at = self.clock.now()
+        delivery, consignment = DeliveryId(self.ids.new(at)), ConsignmentId(self.ids.new(at))
+        station = self.station_of(organ)
+        sender = int(str(sent.facts["sender"]))
+        self.pairs[sender, organ] += 1
+        line: dict[str, JSON] = {
+            "id": delivery,
+            "organ": organ,
+            "code": f"000.00.{organ:02d}.H01",
+            "name": f"Sở số {organ}",
+            "state": DeliveryState.WAITING.value,
+            "station": station,
+            "consignment": consignment,
+            "number": self.pairs[sender, organ],
+        }
+        event = Event(
+            id=EventId(self.ids.new(at)),
+            kind=EventKind.DELIVERY_ADDED,
+            at=at,
+            by=Actor(axis="recall"),
+            document=sent.document,
+            deliveries=(delivery,),
+            stations=(sent.station,),
+            facts={
+                **{
+                    name: sent.facts[name]
+                    for name in ("kind", "sender", "business_type", "urgency", "lane", "root")
+                },
+                "consignments": [{"id": consignment, "station": station}],
+                "deliveries": [line],
+            },
+            previous=sent.acceptance.hash.hex(),
+        )
+        sent.deliveries[organ], sent.consignment_of[organ] = delivery, consignment
+        sent.states[organ], sent.heads[consignment] = DeliveryState.WAITING, event.hash.hex()
+        await self.tell(event)
+        return event
+
     async def taken(self, sent: Sent, *, organs: Sequence[int] | None = None) -> list[Event]:
         """The whole good way: handed over, fetched, acknowledged."""
         events = []

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from axis.core.errors import InvalidQuestion
 from axis.core.events import Event, canonical
 from axis.core.exchange import Receipt, dump, receipt_json
-from axis.core.model import OrganNumber
+from axis.core.lifecycle import DeliveryStep
+from axis.core.model import Kind, OrganNumber
 from axis.flow.seal import Seal
 from axis.ledger.count import COLUMNS
 from axis.ledger.reconcile import compare, read_kept, read_statement
@@ -73,9 +74,11 @@ class Year:
         for _ in range(3):
             sent = await story.accepted(sender=1, to=(10, 20))
             self.papers += [keep(self.folder, sent.acceptance), keep_report(self.folder, sent)]
+            await story.taken(sent)
         self.papers.append(keep(self.folder, await story.refused(sender=1)))
         back = await story.accepted(sender=10, to=(1,), tier="unsigned")
         self.papers.append(keep_report(self.folder, back))
+        await story.taken(back)
         story.clock.move(days=20)
         later = await story.accepted(sender=1, to=(10,))
         keep(self.folder, later.acceptance)
@@ -138,6 +141,141 @@ async def test_every_difference_is_named(year: Year) -> None:
         "the station has papers of numbers 2, the axis does not have them",
         "the station has papers of numbers 2-3, the statement does not name this organ",
     ]
+
+
+async def _reconciled(ledger: SQLLedger, folder: Path, *, month: str = "2026-11") -> list[tuple[str, str]]:
+    """The differences of organ 10's statement and what lies in the folder."""
+    await numbered(ledger)
+    found = await asking(ledger).statement(OrganNumber(10), month, log=LOG)
+    statement = read_statement(dump(receipt_json(signed(statement_bytes(found)))).decode(), keys=KEYS)
+    return [(one.where, one.en) for one in compare(statement, read_kept(folder, statement, keys=KEYS))]
+
+
+async def _status(story: Story, folder: Path, sent: Sent, code: str, *, organ: int = 10) -> Path:
+    """An organ answers; the receipt of its status lies in the folder."""
+    status = await story.accepted(
+        sender=organ, to=(1,), kind=Kind.STATUS, target=sent, more={"status_code": code}
+    )
+    await story.answered(sent, 10, code)
+    return keep(folder, status.acceptance)
+
+
+@pytest.mark.requirement("LR-45")
+async def test_what_was_received_and_answered_is_compared(ledger: SQLLedger, tmp_path: Path) -> None:
+    """Received: its report lies there. Registered and returned: the organ said so, or one below it, in that month."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    first, second, third = [await story.accepted(sender=1, to=(10,)) for _ in range(3)]
+    waiting = await story.accepted(sender=1, to=(10,))
+    await story.stepped(await story.accepted(sender=1, to=(10,)), DeliveryStep.FAIL)
+    papers = [keep_report(tmp_path, one) for one in (first, second, third)]
+    for one in (first, second):
+        await story.taken(one)
+    registered = await _status(story, tmp_path, first, "03")
+    await _status(story, tmp_path, second, "03", organ=11)
+    story.clock.move(days=20)
+    await story.taken(third)
+    returned = await _status(story, tmp_path, third, "02")
+
+    assert await _reconciled(ledger, tmp_path, month="2026-12") == []
+    # Nobody took it in November, and it lies there: by now the axis has it as received.
+    assert await _reconciled(ledger, tmp_path) == []
+
+    papers[0].rename(tmp_path / "lost")
+    registered.rename(tmp_path / "lost, too")
+    assert await _reconciled(ledger, tmp_path) == [
+        ("received_from 000.00.01.H01", "the axis has numbers 1, the station keeps nothing of them"),
+        (
+            "registered 000.00.01.H01",
+            "the axis counts numbers 1, the station keeps no receipt of a status 03",
+        ),
+    ]
+    papers[2].rename(tmp_path / "lost, as well")
+    returned.unlink()
+    assert await _reconciled(ledger, tmp_path, month="2026-12") == [
+        (
+            "received_from 000.00.01.H01",
+            "the axis counts numbers 3 as received, the station keeps nothing of them",
+        ),
+        ("returned 000.00.01.H01", "the axis counts numbers 3, the station keeps no receipt of a status 02"),
+    ]
+    keep_report(tmp_path, waiting)
+    assert (
+        "received_from 000.00.01.H01",
+        "the station has papers of numbers 4, the axis does not have them as received",
+    ) in await _reconciled(ledger, tmp_path)
+
+
+async def test_a_status_that_the_axis_does_not_count_is_named(ledger: SQLLedger, tmp_path: Path) -> None:
+    """The station has the receipt of its status. Said too late, or once more, it counts on neither side."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    sent, other = await story.accepted(sender=1, to=(10,)), await story.accepted(sender=1, to=(10,))
+    for one in (sent, other):
+        keep_report(tmp_path, one)
+        await story.taken(one)
+    await _status(story, tmp_path, sent, "03")
+    for code in ("03", "02"):
+        again = await story.accepted(
+            sender=10, to=(1,), kind=Kind.STATUS, target=sent, more={"status_code": code}
+        )
+        await story.answered(sent, 10, code, change=[])
+        keep(tmp_path, again.acceptance)
+    assert await _reconciled(ledger, tmp_path) == []
+
+    forgotten = await story.accepted(
+        sender=10, to=(1,), kind=Kind.STATUS, target=other, more={"status_code": "02"}
+    )
+    keep(tmp_path, forgotten.acceptance)
+    assert await _reconciled(ledger, tmp_path) == [
+        (
+            "returned 000.00.01.H01",
+            "the station has receipts of a status 02 of numbers 2, the axis does not count them",
+        )
+    ]
+
+
+async def test_lists_of_a_statement_make_its_columns(ledger: SQLLedger, tmp_path: Path) -> None:
+    """Whoever changes one of the two is found out by the statement alone."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    sent = await story.accepted(sender=1, to=(10,))
+    keep_report(tmp_path, sent)
+    await story.taken(sent)
+    await numbered(ledger)
+    statement = dict(await asking(ledger).statement(OrganNumber(10), "2026-11", log=LOG))
+    counts: Any = statement["counts"]
+    statement["counts"] = {**counts, "received": 2}
+
+    found = compare(statement, read_kept(tmp_path, statement, keys=KEYS))
+
+    assert [(one.where, one.en) for one in found] == [
+        ("received", "the statement contradicts itself: it counts 2 and lists 1")
+    ]
+
+
+async def test_what_the_axis_added_to_a_recall_is_listed_and_needs_no_paper(
+    ledger: SQLLedger, tmp_path: Path
+) -> None:
+    """It tells whoever took the original late; neither the receipt of the recall nor its report could list them."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    sent = await story.accepted(sender=1, to=(10,))
+    recall = await story.accepted(
+        sender=1, to=(20,), business_type=1, target=sent, more={"recalls": sent.root}
+    )
+    for one in (sent, recall):
+        keep(tmp_path, one.acceptance)
+        keep_report(tmp_path, one)
+    await story.taken(sent)
+    await story.added(recall, organ=10)
+    await numbered(ledger)
+    statements = [await asking(ledger).statement(OrganNumber(one), "2026-11", log=LOG) for one in (1, 10)]
+
+    pairs: Any = [statements[0]["sent_to"], statements[1]["received_from"]]
+    assert [(one["numbers"], one["added"]) for one in (pairs[0][0], pairs[1][0])] == [("1-2", "2")] * 2
+    for statement in statements:
+        assert compare(statement, read_kept(tmp_path, statement, keys=KEYS)) == []
 
 
 async def test_what_nobody_signed_proves_nothing(year: Year) -> None:
