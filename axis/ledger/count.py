@@ -22,7 +22,7 @@ from datetime import date, timedelta
 from enum import StrEnum, unique
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Select, Table, func, select, true, union_all
+from sqlalchemy import ColumnElement, Select, Table, case, func, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidQuestion
@@ -342,6 +342,11 @@ def _sides(table: Table, *, by: By, scope: Scope) -> Iterator[tuple[list[Any], C
         yield [table.c.sender, table.c.receiver], scope.covers_either(table.c.sender, table.c.receiver)
     elif table is t.tally:
         at_the_sender = table.c.metric.in_(sorted(one.value for one in AT_THE_SENDER))
+        if not scope.trees:
+            counted_at = case((at_the_sender, table.c.sender), else_=table.c.receiver).label("organ")
+            yield _names(table, by=by, organ=counted_at), true()
+            return
+        # One side after the other: each has an index of its own.
         for organ, condition in ((table.c.sender, at_the_sender), (table.c.receiver, ~at_the_sender)):
             yield _names(table, by=by, organ=organ), condition & scope.covers(organ)
     else:
