@@ -47,6 +47,9 @@ SUMS: Final = "SHA256SUMS"
 PAGES: Final = frozenset({COVER, GUIDE})
 """Members that are made from the others for people."""
 
+BEGINNINGS: Final = frozenset({EventKind.SUBMISSION_ACCEPTED, EventKind.DELIVERY_ADDED})
+"""Records that begin deliveries."""
+
 _RECORD: Final = re.compile(r"records/(\d{12})\.json\Z")
 _MESSAGE: Final = re.compile(r"messages/([0-9a-f]{64})\.edxml\Z")
 _REPORT: Final = re.compile(r"reports/([0-9A-Z]{26})\.json\Z")
@@ -108,6 +111,11 @@ class Bundle:
     def acceptances(self) -> tuple[Event, ...]:
         """The acceptance of the document and of every supplementary sending of it; none of a submission."""
         return tuple(one.event for one in self.entries if one.event.kind is EventKind.SUBMISSION_ACCEPTED)
+
+    @property
+    def beginnings(self) -> tuple[Event, ...]:
+        """Acceptances, and where a recall was sent on to whoever else it concerns."""
+        return tuple(one.event for one in self.entries if one.event.kind in BEGINNINGS)
 
     def members(self) -> dict[str, bytes]:
         """Everything but the pages for people and the sums."""

@@ -18,7 +18,7 @@ from typing import Any, Final
 from axis.core.events import Event, EventKind
 from axis.core.model import VIETNAM, DeliveryState, LegalValue, Tier
 from axis.core.text import printable
-from axis.evidence.bundle import Bundle
+from axis.evidence.bundle import BEGINNINGS, Bundle
 from axis.evidence.words import KINDS, STATE_AFTER, STATES, TIERS, VALUES, Words
 
 _LONGEST: Final = 2_000
@@ -192,7 +192,7 @@ def _receivers(bundle: Bundle) -> dict[str, _Receiver]:
     found: dict[str, _Receiver] = {}
     for entry in bundle.entries:
         event, facts = entry.event, entry.event.facts
-        if event.kind is EventKind.SUBMISSION_ACCEPTED:
+        if event.kind in BEGINNINGS:
             lines: Any = facts["deliveries"]
             for line in lines:
                 if bundle.organ is None or line["code"] == bundle.organ:

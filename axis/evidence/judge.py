@@ -541,7 +541,8 @@ def _named(bundle: Bundle) -> tuple[set[str], set[str], set[str]]:
             continue
         documents.add(event.document)
         submissions.add(str(event.submission))
-        lines: Any = event.facts["deliveries"]
+    for event in bundle.beginnings:
+        lines: Any = event.facts["deliveries"] if event.document in documents else ()
         deliveries |= {one["id"] for one in lines if bundle.organ is None or one["code"] == bundle.organ}
     submissions |= {
         str(one.event.submission)
@@ -562,7 +563,7 @@ def _stray(
             f"Bản ghi {entry.index} là của văn bản khác", f"record {entry.index} is about another document"
         )
     is_step = bool(event.deliveries) and not event.kind.value.startswith("submission.")
-    if bundle.organ is not None and is_step and not carries(event, deliveries, bundle.acceptances):
+    if bundle.organ is not None and is_step and not carries(event, deliveries, bundle.beginnings):
         return Words(
             f"Bản ghi {entry.index} không phải của {bundle.organ}",
             f"record {entry.index} is not about {bundle.organ}",
@@ -570,12 +571,12 @@ def _stray(
     return None
 
 
-def carries(event: Event, deliveries: set[str], acceptances: Iterable[Event]) -> bool:
+def carries(event: Event, deliveries: set[str], beginnings: Iterable[Event]) -> bool:
     """Whether a step is of one of these deliveries, or of a consignment that one of them travels in."""
     if deliveries & set(event.deliveries):
         return True
     consignment = event.facts.get("consignment")
     if consignment is None:
         return False
-    lines: Any = (one for accepted in acceptances for one in accepted.facts["deliveries"])  # type: ignore[union-attr]
+    lines: Any = (one for begun in beginnings for one in begun.facts["deliveries"])  # type: ignore[union-attr]
     return any(one.get("consignment") == consignment and one["id"] in deliveries for one in lines)

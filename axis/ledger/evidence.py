@@ -20,7 +20,7 @@ from axis.core.ids import year_of
 from axis.core.model import Digest, DocumentKey
 from axis.core.ports import Blobs
 from axis.edxml.organ_code import normal
-from axis.evidence.bundle import Bundle, Entry, revocation_names
+from axis.evidence.bundle import BEGINNINGS, Bundle, Entry, revocation_names
 from axis.evidence.judge import EvidenceTrust, carries, certificates_in, judge_bundle
 from axis.evidence.pages import archive_of
 from axis.ledger import tables as t
@@ -243,15 +243,33 @@ def _named(life: Mapping[str, Any]) -> tuple[str, list[str], list[str]]:
 
 
 def _only(records: Sequence[tuple[int, Event]], code: str) -> list[tuple[int, Event]]:
-    """What is about the deliveries for one organ, and about the document as a whole."""
-    accepted = [event for _, event in records if event.kind is EventKind.SUBMISSION_ACCEPTED]
-    lines: Any = (one for event in accepted for one in event.facts["deliveries"])  # type: ignore[union-attr]
-    mine = {one["id"] for one in lines if one["code"] == code}
+    """
+    What is about the deliveries for one organ, and about the document as a whole.
+
+    Its acceptance names all its first receivers, as the message itself does, and is one record: it cannot be told in
+    part. A supplementary sending to others, and what became of their deliveries, is not this organ's.
+    """
+    begun = [event for _, event in records if event.kind in BEGINNINGS]
+    mine = {one["id"] for event in begun for one in _lines(event) if one["code"] == code}
+    others = [
+        event
+        for event in begun
+        if event.kind is EventKind.SUBMISSION_ACCEPTED
+        and event.facts["root"] != event.document
+        and not mine & set(event.deliveries)
+    ]
+    documents, submissions = {one.document for one in others}, {one.submission for one in others}
     return [
         (index, event)
         for index, event in records
-        if not event.deliveries or event.kind in _WHOLE or carries(event, mine, accepted)
+        if event.document not in documents
+        and event.submission not in submissions
+        and (not event.deliveries or event.kind in _WHOLE or carries(event, mine, begun))
     ]
+
+
+def _lines(event: Event) -> Any:
+    return event.facts["deliveries"]
 
 
 _WHOLE = frozenset({EventKind.SUBMISSION_ACCEPTED})
