@@ -26,7 +26,7 @@ from axis.core.exchange import (
 )
 from axis.core.ids import is_id
 from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, SubmissionId
-from axis.web.wire import DIGEST_SHAPE, OrganList, SignedReport, Whoami
+from axis.web.wire import DIGEST_SHAPE, OrganList, OrganRequest, SignedReport, Whoami
 
 
 async def nothing_to_settle() -> None:
@@ -168,6 +168,10 @@ class Line(Protocol):
 
     async def organs(self, *, since: int, after: int, limit: int) -> OrganList:
         """A page of the organs that changed after version `since` of the directory."""
+        ...
+
+    async def change_organ(self, asked: OrganRequest) -> None:
+        """Register or close an organ below those the station speaks for."""
         ...
 
     async def whoami(self) -> Whoami: ...

@@ -74,7 +74,7 @@ from axis.core.exchange import (
 from axis.core.model import ConsignmentId, DeliveryId, DocumentKey, Kind, Lane, StationId, SubmissionId
 from axis.core.ports import Clock, Ids
 from axis.core.reasons import ReasonCode
-from axis.web.wire import OrganList, SignedReport, Whoami, read_report
+from axis.web.wire import OrganList, OrganRequest, SignedReport, Whoami, read_report
 
 _log = structlog.get_logger(__name__)
 _Shape = TypeVar("_Shape")
@@ -309,6 +309,10 @@ class OverAMQP:
     async def organs(self, *, since: int, after: int, limit: int) -> OrganList:
         http = self._need_http("the directory is given over HTTP: give the station an HTTP address")
         return await http.organs(since=since, after=after, limit=limit)
+
+    async def change_organ(self, asked: OrganRequest) -> None:
+        http = self._need_http("the directory is changed over HTTP: give the station an HTTP address")
+        await http.change_organ(asked)
 
     async def whoami(self) -> Whoami:
         return await self._need_http("only HTTP tells a station who it is: give it an HTTP address").whoami()

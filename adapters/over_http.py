@@ -304,6 +304,14 @@ class OverHTTP:
         reply = await self._ask("GET", wire.BASE + wire.ORGANS, query=query)
         return await asyncio.to_thread(_read, reply, wire.read_organs)
 
+    async def change_organ(self, asked: wire.OrganRequest) -> None:
+        await self._ask(
+            "POST",
+            wire.BASE + wire.ORGANS,
+            headers={"Content-Type": wire.JSON_TYPE},
+            content=dump(wire.organ_request_json(asked)),
+        )
+
     async def whoami(self) -> wire.Whoami:
         return _read(await self._ask("GET", wire.BASE + wire.WHOAMI), wire.read_whoami)
 

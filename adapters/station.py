@@ -101,7 +101,7 @@ from axis.edxml.message import (
 )
 from axis.edxml.organ_code import normal
 from axis.edxml.writer import status_bytes
-from axis.web.wire import MAX_ORGANS, MESSAGE_ID, OrganList, Whoami
+from axis.web.wire import MAX_ORGANS, MESSAGE_ID, OrganAct, OrganList, OrganRequest, Whoami
 from signing.note import Checkpoint
 from signing.receipts import TrustedKeys, VerifiedReceipt
 
@@ -724,6 +724,32 @@ class Station:
         """
         line = self._open_one().line
         return await self._insist(lambda _: line.organs(since=since, after=after, limit=limit), within=within)
+
+    async def register_organ(
+        self, code: str, *, name: str, parent: str = "", within: float | None = ASK_SECONDS
+    ) -> None:
+        """
+        Register an organ below `parent`, one this station speaks for with everything under it; or give one that stands
+        there another name. Recorded as the station's act; said twice, it counts once. Over HTTP.
+
+        Raises:
+            Refused: the station may not, or the code or the name cannot be (`http.not_your_organ`, with the words).
+        """
+        asked = OrganRequest(act=OrganAct.REGISTER, code=code, name=name, parent=parent)
+        await self._change_organ(asked, within=within)
+
+    async def close_organ(self, code: str, *, within: float | None = ASK_SECONDS) -> None:
+        """
+        Close such an organ, when no open one stands below it; what was accepted for it is still delivered. Over HTTP.
+
+        Raises:
+            Refused: as above.
+        """
+        await self._change_organ(OrganRequest(act=OrganAct.CLOSE, code=code), within=within)
+
+    async def _change_organ(self, asked: OrganRequest, *, within: float | None) -> None:
+        line = self._open_one().line
+        await self._insist(lambda _: line.change_organ(asked), within=within)
 
     async def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station: organs, policy, queues, keys to pin."""

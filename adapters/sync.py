@@ -313,6 +313,18 @@ class SyncStation:
         loop, station = self._both()
         return loop.run(station.organs(since=since, after=after, limit=limit, within=within))
 
+    def register_organ(
+        self, code: str, *, name: str, parent: str = "", within: float | None = ASK_SECONDS
+    ) -> None:
+        """Register an organ below one of this station's, or give one that stands there another name."""
+        loop, station = self._both()
+        loop.run(station.register_organ(code, name=name, parent=parent, within=within))
+
+    def close_organ(self, code: str, *, within: float | None = ASK_SECONDS) -> None:
+        """Close an organ below one of this station's."""
+        loop, station = self._both()
+        loop.run(station.close_organ(code, within=within))
+
     def whoami(self, *, within: float | None = ASK_SECONDS) -> Whoami:
         """What the axis knows of this station."""
         loop, station = self._both()

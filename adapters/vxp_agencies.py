@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from adapters.station import Station
 from adapters.vxp_words import written
-from axis.core.model import StationId
 from axis.edxml.organ_code import OrganCodeForm, parse_organ_code
 
 
@@ -102,18 +101,18 @@ class Agencies(Protocol):
         """Organs in a stable order, piece by piece: there are more than 100,000. `asker` is the caller's station."""
         ...
 
-    async def register(self, station: StationId, form: AgencyForm) -> None:
+    async def register(self, asker: Station, form: AgencyForm) -> None:
         """
-        Register or change an organ the station speaks for, recorded as the station's act.
+        Register or change an organ the caller's station speaks for, recorded as the station's act.
 
         Raises:
             AgencyRefused: it may not, or the form is wrong.
         """
         ...
 
-    async def remove(self, station: StationId, code: str) -> None:
+    async def remove(self, asker: Station, code: str) -> None:
         """
-        Close an organ the station speaks for.
+        Close an organ the caller's station speaks for.
 
         Raises:
             AgencyRefused: it may not, or there is no such organ.

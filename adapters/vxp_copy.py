@@ -9,15 +9,16 @@ some station receives for an organ changes without the organ, so that the whole 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
+from adapters.errors import Refused
 from adapters.station import Station
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
-from axis.core.model import StationId
 from axis.core.ports import Clock
-from axis.web.wire import MAX_ORGANS, ListedOrgan
+from axis.web.wire import MAX_ORGANS, HTTPReason, ListedOrgan
 
 _ANEW: Final = timedelta(days=1)
 _STEEPEST: Final = 20
@@ -25,7 +26,7 @@ _STEEPEST: Final = 20
 
 
 class CopiedAgencies:
-    """Implements `adapters.vxp_agencies.Agencies`, to be read only."""
+    """Implements `adapters.vxp_agencies.Agencies`: read from the copy, changed at the axis."""
 
     def __init__(self, *, clock: Clock, page: int = MAX_ORGANS) -> None:
         self._clock = clock
@@ -58,13 +59,15 @@ class CopiedAgencies:
                     is_connected=organ.connected,
                 )
 
-    async def register(self, station: StationId, form: AgencyForm) -> None:  # noqa: ARG002 - the port's
-        """See the port: not from here."""
-        raise AgencyRefused(_NOT_HERE)
+    async def register(self, asker: Station, form: AgencyForm) -> None:
+        """See the port. The axis keeps no mail and no telephone; the next list has the organ."""
+        with _said_to_people():
+            await asker.register_organ(form.code, name=form.name, parent=form.parent_code)
 
-    async def remove(self, station: StationId, code: str) -> None:  # noqa: ARG002 - the port's
-        """See the port: not from here."""
-        raise AgencyRefused(_NOT_HERE)
+    async def remove(self, asker: Station, code: str) -> None:
+        """See the port."""
+        with _said_to_people():
+            await asker.close_organ(code)
 
     async def _refresh(self, asker: Station) -> None:
         if self._refreshing is None or self._refreshing.done():
@@ -98,9 +101,14 @@ class CopiedAgencies:
         return True
 
 
-_NOT_HERE: Final = (
-    "Cong dat tai don vi chi doc danh muc; dang ky hoac dong don vi qua cong tap trung cua Truc"
-)
+@contextlib.contextmanager
+def _said_to_people() -> Iterator[None]:
+    try:
+        yield
+    except Refused as no:
+        if no.code != HTTPReason.NOT_YOUR_ORGAN:
+            raise
+        raise AgencyRefused("; ".join(one.vi for one in no.details) or no.vi) from no
 
 
 def _look_at(done: asyncio.Task[None]) -> None:

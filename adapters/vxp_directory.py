@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
+from adapters.station import Station
 from adapters.vxp_agencies import (
     Agencies,
     Agency,
@@ -22,7 +23,6 @@ from adapters.vxp_bodies import CHUNK
 from adapters.vxp_desk import Visit, as_json
 from adapters.vxp_words import ErrorCode, Failed, encoded, succeeded
 from axis.core.exchange import load
-from axis.core.model import StationId
 
 
 async def agencies_list(visit: Visit) -> Response:
@@ -86,21 +86,21 @@ async def register_agency(visit: Visit) -> Response:
         mobile=texts.get("mobile", ""),
         fax=texts.get("fax", ""),
     )
-    return await _change(visit, lambda agencies, station: agencies.register(station, form))
+    return await _change(visit, lambda agencies, asker: agencies.register(asker, form))
 
 
 async def delete_agency(visit: Visit) -> Response:
     """Close an organ."""
     await visit.small_body()
     code = visit.call.need("AgencyCode")
-    return await _change(visit, lambda agencies, station: agencies.remove(station, code))
+    return await _change(visit, lambda agencies, asker: agencies.remove(asker, code))
 
 
-async def _change(visit: Visit, act: Callable[[Agencies, StationId], Awaitable[None]]) -> Response:
+async def _change(visit: Visit, act: Callable[[Agencies, Station], Awaitable[None]]) -> Response:
     agencies = _agencies(visit)
     async with visit.in_time():
         try:
-            await act(agencies, visit.desk.station.id)
+            await act(agencies, visit.desk.station)
         except AgencyRefused as no:
             raise Failed(ErrorCode.SENDER, no.reason) from no
     return as_json(succeeded())

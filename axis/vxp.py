@@ -281,21 +281,21 @@ class DirectoryAgencies:
                     is_connected=is_connected,
                 )
 
-    async def register(self, station: StationId, form: AgencyForm) -> None:
+    async def register(self, asker: Station, form: AgencyForm) -> None:
         """See the port. Mail and telephone are no part of the axis's directory."""
         try:
             await self._axis.station_acts().register(
-                station, code=form.code, name=form.name, parent=form.parent_code, reason="VXP registerAgency"
+                asker.id, code=form.code, name=form.name, parent=form.parent_code, reason="VXP registerAgency"
             )
         except NotForStations as no:
             raise AgencyRefused(no.vi) from no
         except ServiceUnavailable as trouble:
             raise NotAnswered(str(trouble)) from trouble
 
-    async def remove(self, station: StationId, code: str) -> None:
+    async def remove(self, asker: Station, code: str) -> None:
         """See the port."""
         try:
-            await self._axis.station_acts().close(station, code=code, reason="VXP deleteAgency")
+            await self._axis.station_acts().close(asker.id, code=code, reason="VXP deleteAgency")
         except NotForStations as no:
             raise AgencyRefused(no.vi) from no
         except ServiceUnavailable as trouble:

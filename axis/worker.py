@@ -206,6 +206,7 @@ def web_services(axis: Axis, *, has_broker: bool, gateway_hash: str | None = Non
         spool=axis.spool,
         directories=axis.directories,
         organs=axis.organ_pages,
+        organ_acts=axis.station_acts(),
         clock=axis.clock,
         ids=axis.ids,
         folder=settings.blobs / "arriving",

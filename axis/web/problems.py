@@ -25,6 +25,7 @@ from axis.core.errors import (
 )
 from axis.core.exchange import BadMessage, dump
 from axis.core.reasons import Cause, Detail, ReasonCode
+from axis.flow.station_acts import NotForStations
 from axis.web import wire
 from axis.web.visit import visit_of
 from axis.web.wire import HTTP_REASONS, HTTPCause, HTTPReason
@@ -96,6 +97,8 @@ def not_served(error: AxisError | BadMessage) -> NotServed:
             return no(HTTPReason.NOT_FOUND)
         case NotAllowed():
             return no(HTTPReason.NOT_ALLOWED)
+        case NotForStations():
+            return no(HTTPReason.NOT_YOUR_ORGAN, about("code", vi=error.vi[:500], en=error.problems[0][:500]))
         case Withdrawn():
             return no(ReasonCode.DELIVER_RECALLED)
         case ServiceUnavailable():

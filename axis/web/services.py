@@ -175,6 +175,20 @@ class OrganPage(Protocol):
         ...
 
 
+class OrganActs(Protocol):
+    """
+    What a station itself may change of the directory; see `axis.flow.station_acts`.
+
+    Both raise `NotForStations` when it may not, and `ServiceUnavailable` when nobody can tell.
+    """
+
+    async def register(
+        self, station: StationId, *, code: str, name: str, parent: str, reason: str
+    ) -> object: ...
+
+    async def close(self, station: StationId, *, code: str, reason: str) -> object: ...
+
+
 class Organs(Protocol):
     """The directory of organs by what changed in it."""
 
@@ -281,6 +295,8 @@ class WebServices:
     """SHA-256 (hex) of the key of the VXP gateway in this process; it acts for the stations that have such a system."""
     organs: Organs | None = None
     """What `GET /organs` reads; None: this process does not serve it."""
+    organ_acts: OrganActs | None = None
+    """What `POST /organs` asks; None: likewise."""
     has_broker: bool = False
     """Whether stations have AMQP queues; `whoami` names them then."""
     figures: Figures | None = None

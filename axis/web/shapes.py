@@ -320,6 +320,15 @@ class ListedOrgan(_Shape):
     connected: Annotated[bool, Field(description="Whether some station receives for it, as of this answer.")]
 
 
+class OrganRequest(_Shape):
+    """A change to an organ below those the station speaks for."""
+
+    act: Literal["register", "close"]
+    code: str
+    name: Annotated[str, Field(description="For `register`.")] = ""
+    parent: Annotated[str, Field(description="Code of the organ above, for `register` of a new one.")] = ""
+
+
 class Organs(_Shape):
     """Organs that changed, in the order of their numbers."""
 
@@ -461,5 +470,9 @@ ACKS_BODY = {
     "parameters": [_header(wire.IDEMPOTENCY_KEY, "The message id, for the record.", required=False)],
 }
 
-UNREFERENCED: tuple[type[_Shape], ...] = (Problem, StationMessage)
+ORGAN_BODY = _body(
+    "The organ, by its code.", {wire.JSON_TYPE: {"schema": {"$ref": "#/components/schemas/OrganRequest"}}}
+)
+
+UNREFERENCED: tuple[type[_Shape], ...] = (Problem, StationMessage, OrganRequest)
 """Shapes that only the constants above refer to; the document lists them as well."""

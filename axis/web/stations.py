@@ -61,6 +61,7 @@ from axis.web.wire import HTTPCause, HTTPReason, Piece, Upload
 
 router = APIRouter(prefix=wire.BASE, tags=["station"])
 
+_ORGANS_REASON = f"POST {wire.ORGANS}"
 _MOST_DIGEST_BYTES = 1024
 """A body that should only be a digest."""
 _MOST_NAME = 512
@@ -634,6 +635,36 @@ async def organs(
     visit_of(request.scope).facts |= {"entries": len(rows), "since": since}
     body = wire.organs_json(rows, version=page.version, following=page.next)
     return Response(content=await asyncio.to_thread(dump, body), media_type=wire.JSON_TYPE)
+
+
+@router.post(
+    wire.ORGANS,
+    status_code=204,
+    summary="Register or close an organ below one's own",
+    responses=shapes.nothing(204, "Recorded, as an act of the station; or it was so already."),
+    openapi_extra=shapes.ORGAN_BODY,
+)
+async def change_organ(request: Request, caller: Caller) -> Response:
+    """
+    Register an organ below one the station speaks for with everything under it, give one that stands there another name,
+    or close it. Nothing else of the directory is a station's to change, and no organ gets another station by it.
+    """
+    services = services_of(request)
+    if services.organ_acts is None:
+        raise no(HTTPReason.UNAVAILABLE)
+    if _media_type(request) != wire.JSON_TYPE:
+        raise no(HTTPReason.CONTENT_TYPE, about("Content-Type", vi=wire.JSON_TYPE, en=wire.JSON_TYPE))
+    body = await read_small(request, most=wire.MAX_ORGAN_REQUEST_BYTES, limits=services.limits)
+    asked = wire.read_organ_request(load(body))
+    match asked.act:
+        case wire.OrganAct.REGISTER:
+            await services.organ_acts.register(
+                caller.id, code=asked.code, name=asked.name, parent=asked.parent, reason=_ORGANS_REASON
+            )
+        case wire.OrganAct.CLOSE:
+            await services.organ_acts.close(caller.id, code=asked.code, reason=_ORGANS_REASON)
+    visit_of(request.scope).facts |= {"act": asked.act.value, "organ": asked.code[:64]}
+    return Response(status_code=204)
 
 
 def _organs(directory: Directory, caller: Station, services: WebServices) -> tuple[wire.Speaks, ...]:

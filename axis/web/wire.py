@@ -64,7 +64,10 @@ OWED: Final = "/owed"
 """GET `duty`, `by`, `after` (delivery), `limit`: the answers the caller owes, or is owed."""
 WHOAMI: Final = "/whoami"
 ORGANS: Final = "/organs"
-"""GET `since` (version), `after` (number), `limit`: organs that changed after that version of the directory."""
+"""
+GET `since` (version), `after` (number), `limit`: organs that changed after that version of the directory. POST an
+`OrganRequest`: a change below what the station speaks for.
+"""
 CHECKPOINT: Final = "/checkpoint"
 """GET, open to everybody: the newest signed note (C2SP tlog-checkpoint), 404 before the first."""
 CONSISTENCY: Final = "/consistency"
@@ -115,6 +118,7 @@ DIGEST_SHAPE: Final = re.compile(r"[0-9a-f]{64}\Z")
 
 MAX_WAIT_SECONDS: Final = 60
 MAX_PAGE: Final = 500
+MAX_ORGAN_REQUEST_BYTES: Final = 16 * 1024
 MAX_ORGANS: Final = 5_000
 """Most organs in one answer: 120,000 take 24 of them, and one is about 2 MB."""
 MAX_ORGAN_NUMBER: Final = 2**31 - 1
@@ -398,6 +402,50 @@ def _moment(value: Mapping[str, Any], name: str) -> datetime | None:
     return at
 
 
+@unique
+class OrganAct(StrEnum):
+    """What a station may do to an organ below those it speaks for."""
+
+    REGISTER = "register"
+    """A new one; or another name for one that is there."""
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganRequest:
+    """The body of POST to the organs."""
+
+    act: OrganAct
+    code: str
+    name: str = ""
+    """For `register`."""
+    parent: str = ""
+    """Code of the organ above; for `register` of a new one."""
+
+
+def organ_request_json(asked: OrganRequest) -> dict[str, JSON]:
+    """What a station sends."""
+    return {"act": asked.act.value, "code": asked.code, "name": asked.name, "parent": asked.parent}
+
+
+def read_organ_request(value: Mapping[str, Any]) -> OrganRequest:
+    """
+    The axis's reading of it.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    act = _text(value, "act")
+    if act not in set(OrganAct):
+        raise BadMessage("act", f"one of {', '.join(OrganAct)} expected")
+    texts = {name: _text(value, name).strip() if name in value else "" for name in ("code", "name", "parent")}
+    if not texts["code"]:
+        raise BadMessage("code", "the code of an organ expected")
+    if act == OrganAct.REGISTER and not texts["name"]:
+        raise BadMessage("name", "the name of the organ expected")
+    return OrganRequest(act=OrganAct(act), **texts)
+
+
 # --- whoami -------------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +588,7 @@ class HTTPReason(StrEnum):
     CONTENT_TYPE = "http.content_type"
     RANGE = "http.range"
     AMBIGUOUS = "http.ambiguous"
+    NOT_YOUR_ORGAN = "http.not_your_organ"
     UPLOAD_OFFSET = "http.upload_offset"
     TARGET_TOO_LONG = "http.target_too_long"
     HEADERS_TOO_LARGE = "http.headers_too_large"
@@ -583,6 +632,10 @@ _ALL = (
         "Không có đối tượng này, hoặc điểm kết nối không được biết tới nó.",
         "There is no such thing, or none that this station may know of.",
         "Kiểm tra mã trong địa chỉ.", "Check the id in the address."),
+    _row(_H.NOT_YOUR_ORGAN, 409, _S,
+        "Điểm kết nối không được thay đổi danh mục đơn vị như vậy.", "The station may not change the directory so.",
+        "Sửa mã, tên hoặc đơn vị cấp trên; việc ngoài phạm vi được ủy quyền do đơn vị vận hành Trục làm.",
+        "Correct code, name or the organ above; what lies outside the delegation is the operator's to change."),
     _row(_H.NO_SUCH_PATH, 404, _S,
         "Không có địa chỉ này.", "There is no such address.",
         "Xem danh sách địa chỉ tại /api/v1/openapi.json.", "See the list of addresses at /api/v1/openapi.json."),

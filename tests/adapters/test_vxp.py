@@ -67,13 +67,13 @@ class Town:
             if (level is None or one.level == level) and (include_deleted or not one.is_deleted):
                 yield one
 
-    async def register(self, station: StationId, form: AgencyForm) -> None:
+    async def register(self, asker: Station, form: AgencyForm) -> None:
         if form.code.startswith("X"):
             raise AgencyRefused("Mã đơn vị nằm ngoài phạm vi được ủy quyền")
-        self.registered.append((station, form))
+        self.registered.append((asker.id, form))
 
-    async def remove(self, station: StationId, code: str) -> None:
-        self.removed.append((station, code))
+    async def remove(self, asker: Station, code: str) -> None:
+        self.removed.append((asker.id, code))
 
 
 @dataclass

@@ -21,7 +21,6 @@ from adapters.vxp import BASE, Gateway
 from adapters.vxp_accounts import Account, ListedAccounts
 from adapters.vxp_agencies import Agency, AgencyForm
 from adapters.vxp_server import serve
-from axis.core.model import StationId
 from tests.adapters.pretend import NOON, Clock, Ids, PretendAxis
 from tests.adapters.vxp_client import VXPClient, request
 from tests.adapters.worlds import served
@@ -55,11 +54,11 @@ class _Agencies:
             changed_at=datetime(2026, 3, 2, 2, 30, tzinfo=UTC),
         )
 
-    async def register(self, station: StationId, form: AgencyForm) -> None:
-        del station, form
+    async def register(self, asker: Station, form: AgencyForm) -> None:
+        del asker, form
 
-    async def remove(self, station: StationId, code: str) -> None:
-        del station, code
+    async def remove(self, asker: Station, code: str) -> None:
+        del asker, code
 
 
 async def recorded() -> str:

@@ -148,7 +148,7 @@ async def test_the_document_names_everything_in_the_contract(description: dict[s
     """The paths of `axis.web.wire`, and no reference that leads nowhere."""
     below = {wire.BASE + getattr(wire, name) for name in (
         "SUBMISSIONS", "UPLOADS", "INBOX", "CONSIGNMENT", "PAYLOAD", "REPORT", "ACKS", "STATUSES", "RECEIPTS",
-        "EVENTS", "WHERE_IS", "WHOAMI", "CHECKPOINT", "CONSISTENCY", "PROOF", "EPOCHS", "ORGANS",
+        "EVENTS", "WHERE_IS", "WHOAMI", "CHECKPOINT", "CONSISTENCY", "PROOF", "EPOCHS", "ORGANS", "OWED",
     )}  # fmt: skip
     text = str(description)
 

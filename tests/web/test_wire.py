@@ -117,11 +117,16 @@ def test_every_shape_is_read_as_it_was_written() -> None:
     assert wire.read_report(load(dump(wire.report_json(report)))) == report
     assert wire.read_report(load(dump(wire.report_json(valued)))) == valued
     assert wire.read_whoami(load(dump(wire.whoami_json(who)))) == who
+    for asked in (
+        wire.OrganRequest(act=wire.OrganAct.REGISTER, code="H26.1", name="Sở Một", parent="H26"),
+        wire.OrganRequest(act=wire.OrganAct.CLOSE, code="H26.1"),
+    ):
+        assert wire.read_organ_request(load(dump(wire.organ_request_json(asked)))) == asked
 
 
 @given(st.dictionaries(st.sampled_from(
     ["consignments", "events", "digest", "offset", "complete", "document", "report", "receipt", "station", "name",
-     "state", "channel", "policy", "organs", "queues", "log", "limits"]), _ANYTHING))  # fmt: skip
+     "state", "channel", "policy", "organs", "queues", "log", "limits", "act", "code", "parent"]), _ANYTHING))  # fmt: skip
 def test_readers_say_what_is_wrong_and_nothing_else(value: dict[str, Any]) -> None:
     """An axis that was broken into, or something between, may answer anything."""
     for reader in (
@@ -130,6 +135,7 @@ def test_readers_say_what_is_wrong_and_nothing_else(value: dict[str, Any]) -> No
         wire.read_upload,
         wire.read_report,
         wire.read_whoami,
+        wire.read_organ_request,
     ):
         with contextlib.suppress(BadMessage):
             reader(value)
