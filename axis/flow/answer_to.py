@@ -158,10 +158,11 @@ def _distance(status: Status, target: Target) -> tuple[bool, bool]:
 
 
 def _same_code(written: str, document: DocumentRow) -> bool:
-    return _plain(written) == _plain(f"{document.number}/{document.notation}")
+    return plain_code(written) == plain_code(f"{document.number}/{document.notation}")
 
 
-def _plain(code: str) -> str:
+def plain_code(code: str) -> str:
+    """A code as people compare it: without marks, capitals and spaces."""
     return "".join(searchable(code).split())
 
 

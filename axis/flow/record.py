@@ -56,6 +56,7 @@ from axis.flow.answer_to import (
     find_target,
     is_receiver,
     is_too_late,
+    plain_code,
     shown_after,
     unknown_document,
 )
@@ -79,7 +80,7 @@ from axis.flow.receive import Inbound
 from axis.flow.report import report_of
 from axis.flow.route import Line, Routed
 from axis.flow.steps import is_pending, step_event
-from axis.flow.targets import Named, find_originals, unknown_targets
+from axis.flow.targets import Named, find_originals, names_by_code, unknown_targets
 from axis.flow.validate import known_of
 
 Judged = Routed | Refusal | Hold
@@ -221,6 +222,8 @@ def _without_collisions(judged: Sequence[Judged], fresh: Sequence[int]) -> tuple
         marks.discard(None)
         (later if marks & seen else now).append(index)
         seen |= marks
+        # Whoever names a document by its code alone need not say whose it is.
+        seen |= {("code", code) for _, code in _namesakes(one)}
     return now, later
 
 
@@ -235,14 +238,22 @@ def _codes_sought(judged: Judged) -> list[tuple[OrganNumber, str]]:
     return [(sender, code.written)]
 
 
+def _namesakes(judged: Judged) -> set[tuple[OrganNumber, str]]:
+    """The sender and the code of a new document, as documents are compared: two of a round would not see each other."""
+    return {(sender, plain_code(code)) for sender, code in _codes_sought(judged) if code}
+
+
 def _names(judged: Judged) -> set[object]:
     """What a message is called or names: whoever acts on a document is judged behind it, and behind its rivals."""
     if not isinstance(judged, Routed):
         return set()
     message = judged.verified.message
     if isinstance(message, Status):
-        return {("id", message.response_for.document_id)} if message.response_for else set()
+        answered = message.response_for
+        return {("id", answered.document_id), ("code", plain_code(answered.code))} if answered else set()
     names: set[object] = {("id", one) for one in (message.document_id, *message.target_ids) if one}
+    names |= {("code", plain_code(one.code)) for one in names_by_code(message)}
+    names |= _namesakes(judged)
     split = split_claim(judged.verified.sender.number, message)
     return names if split is None else {*names, split}
 

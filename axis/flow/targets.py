@@ -75,7 +75,7 @@ async def find_originals(
             return Cause(code=ReasonCode.ROUTE_NOT_YOUR_DOCUMENT, details=(_detail(wanted),))
     if found or is_replacement:
         return found
-    for name in _names_by_code(message):
+    for name in names_by_code(message):
         coded = await _coded(tx, name, sender=sender, directory=directory, at=at)
         if len(coded) > 1:
             details = tuple(_several(name.code, one) for one in coded)
@@ -88,8 +88,13 @@ async def find_originals(
     return Cause(code=ReasonCode.ROUTE_UNKNOWN_DOCUMENT, details=details)
 
 
-def _names_by_code(message: Edoc) -> Iterator[ResponseFor]:
-    """Organ, date and code as a recall or update may have written them: in the id it names, else in `ResponseFor`."""
+def names_by_code(message: Edoc) -> Iterator[ResponseFor]:
+    """Organ, date and code as what acts on a document may have written them: in the ids it names, or in `ResponseFor`."""
+    if message.business_type is BusinessType.NEW:
+        return
+    if message.business_type is BusinessType.REPLACE:
+        yield from (name for name in map(_canonical, message.target_ids) if name is not None)
+        return
     # Its own id says what it is about only where nothing else does.
     named = message.bussiness.document_id if message.bussiness is not None else ""
     name = _canonical(named or message.document_id)

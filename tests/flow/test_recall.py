@@ -29,6 +29,7 @@ from axis.edxml.message import (
     Party,
     ReceiverChange,
     Replacement,
+    ResponseFor,
     StatusCode,
 )
 from axis.edxml.writer import AttachmentSource, edoc_bytes
@@ -50,6 +51,7 @@ from tests.flow.town import (
     TTTT,
     VPCP,
     a_letter,
+    a_message,
     pen,
     signed,
     unsigned,
@@ -495,6 +497,50 @@ async def test_the_same_number_under_another_id_is_a_warning_to_the_receiver(axi
     assert answer.state is A
     [listed] = await axis.inbox("bo-tttt")
     assert "record.same_number" in {one.code for one in listed.notices}
+
+
+@ONE_DATABASE
+@pytest.mark.requirement("LR-27")
+async def test_the_same_number_in_one_batch_is_the_same_warning(axis: Office) -> None:
+    """However the number is written; the same number of another sender is none."""
+    other = replace(a_letter(1, receivers=(TTTT,), subject="Việc khác"), document_id="khac-1")
+    written = replace(other.code, notation=f" {other.code.notation.lower()}")
+    bodies = [
+        ("vpcp", signed(a_letter(1, receivers=(TTTT,), subject="Một việc"))),
+        ("vpcp", signed(replace(other, code=written))),
+        ("ha-noi", signed(replace(a_letter(1, sender=HANOI, receivers=(TTTT,)), code=other.code))),
+    ]
+
+    answers = await axis.admit_all(
+        [a_message(body, station=who, message_id=f"b-{n}") for n, (who, body) in enumerate(bodies)]
+    )
+
+    warned = ["record.same_number" in {notice.code for notice in one.notices} for one in answers]
+    assert ([one.state for one in answers], warned) == ([A] * 3, [False, True, False])
+    listed = {one.document: {notice.code for notice in one.notices} for one in await axis.inbox("bo-tttt")}
+    assert [answers[1].document] == [key for key, codes in listed.items() if "record.same_number" in codes]
+
+
+@ONE_DATABASE
+async def test_what_names_a_document_of_its_own_batch_by_code_finds_it(axis: Office) -> None:
+    """Its recall, and a status, in the same batch behind it."""
+    original = a_letter(1, receivers=(HANOI, TTTT))
+    recall = acting(BusinessType.RECALL, replace(original, document_id=""))
+    named = ResponseFor(
+        organ_id=VPCP.code, code=original.code.written, promulgation_date=original.promulgation.date
+    )
+    bodies = [
+        ("vpcp", signed(replace(original, document_id="id-of-its-own"))),
+        ("ha-noi", answering(StatusCode.ARRIVED, replace(original, document_id=""))),
+        ("vpcp", signed(replace(recall, responses=(named,)))),
+    ]
+
+    answers = await axis.admit_all(
+        [a_message(body, station=who, message_id=f"b-{n}") for n, (who, body) in enumerate(bodies)]
+    )
+
+    assert [one.state for one in answers] == [A] * 3, answers
+    assert await state_of(axis, answers[0]) == "recalling"
 
 
 # --- statuses -----------------------------------------------------------------------------------------------------
