@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -296,6 +297,96 @@ async def test_the_successor_of_the_sender_may_recall(axis: Office) -> None:
     assert (first.state, stranger.state, heir.state) == (A, R, A)
     assert stranger.reason is ReasonCode.ROUTE_NOT_YOUR_DOCUMENT
     assert await state_of(axis, first) == "recalled"
+
+
+_TRACES = re.compile(rb"<(?:edXML:)?Bussiness\b.*?</(?:edXML:)?Bussiness>", re.DOTALL)
+
+
+def _altered(body: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The message with its one Bussiness changed after it was signed."""
+    [found] = list(_TRACES.finditer(body))
+    return body[: found.start()] + change(found[0]) + body[found.end() :]
+
+
+def _swap(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def change(part: bytes) -> bytes:
+        assert part.count(old) == 1, part
+        return part.replace(old, new)
+
+    return change
+
+
+_AFTER_SIGNING: dict[str, tuple[BusinessType, Callable[[bytes], bytes]]] = {
+    "another target": (BusinessType.RECALL, _swap(b"harmless", b"wanted")),
+    "a new document made a recall": (BusinessType.NEW, _swap(b"DocType>0<", b"DocType>1<")),
+    "an update made a recall": (BusinessType.UPDATE, _swap(b"DocType>2<", b"DocType>1<")),
+    "a recall made a new document": (BusinessType.RECALL, _swap(b"DocType>1<", b"DocType>0<")),
+    "another reason": (BusinessType.RECALL, _swap("Reason>Gửi".encode(), "Reason>Không gửi".encode())),
+    "no Bussiness": (BusinessType.RECALL, lambda _: b""),
+    "another target, and spelt otherwise": (
+        BusinessType.RECALL,
+        lambda part: part.replace(b"harmless", b"wanted").replace(b"Bussiness", b"Business"),
+    ),
+    "one more behind it": (
+        BusinessType.RECALL,
+        lambda part: part + part.replace(b"harmless", b"wanted").replace(b' Id="bu"', b""),
+    ),
+    "one more before it, spelt otherwise": (
+        BusinessType.RECALL,
+        lambda part: part.replace(b"harmless", b"wanted").replace(b"Bussiness", b"Business") + part,
+    ),
+}
+
+
+@ONE_DATABASE
+@pytest.mark.threat(
+    "a signed message is made to recall another document on its way",
+    control="profile AX-1 signs Bussiness, and with the policy `required` it acts as signed or not at all",
+)
+@pytest.mark.requirement("LR-22")
+@pytest.mark.parametrize("name", list(_AFTER_SIGNING))
+async def test_a_bussiness_altered_after_signing_is_refused(axis: Office, name: str) -> None:
+    """Nothing is withdrawn or asked for, of the document it named and of the one it was made to name."""
+    kind, change = _AFTER_SIGNING[name]
+    letters = [
+        replace(a_letter(n, receivers=(HANOI,)), document_id=id_)
+        for n, id_ in enumerate(("wanted", "harmless"))
+    ]
+    sent = [await axis.admit(signed(one)) for one in letters]
+    await fetch(axis, "ha-noi", done=True)
+    acting_on = acting(kind, letters[1], receivers=(HANOI,))
+    assert acting_on.bussiness is not None
+    body = signed(replace(acting_on, bussiness=replace(acting_on.bussiness, reason="Gửi nhầm")))
+
+    answer = await axis.admit(_altered(body, change))
+
+    assert answer.state is R, answer
+    expected = ReasonCode.PARSE_NOT_EDXML if name.startswith("one more") else ReasonCode.VERIFY_SIGNATURE
+    assert answer.reason is expected, answer.causes
+    assert [await state_of(axis, one) for one in sent] == ["in_force"] * 2
+    assert [row["request"] for one in sent for row in (await rows_of(axis, one)).values()] == ["none"] * 2
+    assert (await axis.admit(body)).state is A, "as it was signed"
+
+
+@ONE_DATABASE
+@pytest.mark.requirement("LR-22")
+async def test_a_bussiness_nobody_signed_is_refused(axis: Office) -> None:
+    """Put into a message that was signed without one, or with the signature taken away."""
+    letter = replace(a_letter(1, receivers=(HANOI,)), document_id="wanted")
+    first = await axis.admit(signed(letter))
+    recall = recall_of(letter, receivers=(HANOI,))
+    [wanted] = _TRACES.finditer(unsigned(recall))
+    bare = signed(replace(a_letter(3, receivers=(HANOI,)), bussiness=None))
+    assert not _TRACES.search(bare)
+    added = re.sub(rb"(</(?:edXML:)?TraceHeaderList>)", wanted[0] + rb"\1", bare, count=1)
+    assert added != bare
+
+    answers = [await axis.admit(added), await axis.admit(unsigned(recall))]
+
+    assert [one.state for one in answers] == [R, R]
+    assert [one.reason for one in answers] == [ReasonCode.VERIFY_SIGNATURE, ReasonCode.VERIFY_UNSIGNED]
+    assert await state_of(axis, first) == "in_force"
+    assert (await axis.admit(bare)).state is A, "as it was signed"
 
 
 # --- take-back ----------------------------------------------------------------------------------------------------
