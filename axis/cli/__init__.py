@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import typer
 
@@ -17,11 +18,9 @@ from axis.core.errors import (
     AxisError,
     InvalidAct,
     InvalidQuestion,
-    NotAllowed,
     NotFound,
     ServiceUnavailable,
     SettingsError,
-    Withdrawn,
 )
 from axis.speech import complain, say
 
@@ -50,37 +49,53 @@ def main() -> None:
     """The `axis` command: no traceback for anything a person can mend."""
     try:
         app()
-    except (SettingsError, InvalidAct) as problem:
-        for one in problem.problems:
-            complain(one)
-        sys.exit(2)
-    except Ambiguous as problem:
-        complain(
-            say(f"{problem.name} ứng với nhiều văn bản", f"{problem.name} fits several documents"),
-            then=", ".join(problem.candidates[:20]),
-        )
-        sys.exit(2)
-    except InvalidQuestion as problem:
-        complain(str(problem))
-        sys.exit(2)
-    except NotFound as problem:
-        complain(say(f"Không có: {problem.name}", str(problem)))
-        sys.exit(1)
-    except (NotAllowed, Withdrawn) as problem:
-        complain(str(problem))
-        sys.exit(1)
-    except ServiceUnavailable as problem:
-        complain(
-            say(f"{problem.service} không trả lời: {problem.cause}", str(problem)),
-            then=say("Chạy `axis doctor` để biết phải làm gì.", "Run `axis doctor` to see what to do."),
-        )
-        sys.exit(1)
-    except AxisError as problem:
-        complain(str(problem))
-        sys.exit(1)
+    except (AxisError, ExceptionGroup) as problem:
+        found = list(_each(problem))
+        if not all(isinstance(one, AxisError) for one in found):
+            raise
+        sys.exit(max(_complain_of(one) for one in found))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has seen enough; nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _each(problem: Exception) -> Iterator[Exception]:
+    """What ended it: the parts of a service live and die together, and what they died of comes in groups."""
+    if isinstance(problem, ExceptionGroup):
+        for one in problem.exceptions:
+            yield from _each(one)
+    else:
+        yield problem
+
+
+def _complain_of(problem: Exception) -> int:
+    """Say what is wrong and return the exit status."""
+    match problem:
+        case SettingsError() | InvalidAct():
+            for one in problem.problems:
+                complain(one)
+            return 2
+        case Ambiguous():
+            complain(
+                say(f"{problem.name} ứng với nhiều văn bản", f"{problem.name} fits several documents"),
+                then=", ".join(problem.candidates[:20]),
+            )
+            return 2
+        case InvalidQuestion():
+            complain(str(problem))
+            return 2
+        case NotFound():
+            complain(say(f"Không có: {problem.name}", str(problem)))
+            return 1
+        case ServiceUnavailable():
+            complain(
+                say(f"{problem.service} không trả lời: {problem.cause}", str(problem)),
+                then=say("Chạy `axis doctor` để biết phải làm gì.", "Run `axis doctor` to see what to do."),
+            )
+            return 1
+        case _:
+            complain(str(problem))
+            return 1
