@@ -154,12 +154,13 @@ def organ_show(
 ) -> None:
     from axis.bootstrap import SystemClock
     from axis.edxml.organ_code import normal
+    from axis.flow.nearest import nearest
 
     at = SystemClock().now()
     directory = _directory()
     organ = directory.by_code(normal(code), at=at)
     if organ is None:
-        near = directory.nearest(normal(code))
+        near = nearest(directory, normal(code))
         complain(
             say(f"Không có mã {code} trong danh mục.", f"{code} is not in the directory."),
             then=", ".join(f"{one.code} {one.name}" for one in near),

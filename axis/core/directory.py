@@ -7,7 +7,6 @@ Codes are looked up in their normal form (`axis.edxml.organ_code.normal`); the t
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -239,18 +238,6 @@ class Directory:
     def bound(self, number: OrganNumber, *, at: datetime) -> tuple[BoundCertificate, ...]:
         """Certificates that may sign for the organ at `at`."""
         return tuple(one for one in self.certificates.get(number, ()) if one.holds(at))
-
-    def nearest(self, code: str, *, most: int = 3) -> tuple[Organ, ...]:
-        """Organs whose codes look like a mistyped `code`, best first."""
-        close = difflib.get_close_matches(
-            code, self.codes.keys() if len(self.codes) < 20_000 else self._root(code), n=most
-        )
-        return tuple(self.organs[self.codes[one][0]] for one in close)
-
-    def _root(self, code: str) -> Iterable[str]:
-        # Comparing with 120,000 codes takes seconds; the right one nearly always shares its last or first group.
-        ends = (code[-3:], code[:3])
-        return [one for one in self.codes if one.endswith(ends[0]) or one.startswith(ends[1])][:20_000]
 
 
 def are_two(persons: Iterable[str]) -> bool:

@@ -58,6 +58,7 @@ from axis.core.ports import (
 from axis.edxml.message import PriorityScale
 from axis.edxml.organ_code import normal
 from axis.edxml.text import same_text
+from axis.flow.nearest import nearest
 from axis.flow.organ_import import Defect, OrganChange, OrganRow, plan_import
 from signing.certificates import CertificateFacts, certificates_from_pem, read_certificate
 from signing.errors import MaterialError
@@ -781,7 +782,7 @@ def _organs(
     for code in codes:
         organ = directory.by_code(normal(code), at=at)
         if organ is None:
-            near = ", ".join(f"{one.code} {one.name}" for one in directory.nearest(normal(code)))
+            near = ", ".join(f"{one.code} {one.name}" for one in nearest(directory, normal(code)))
             problems.append(f"{code[:64]}: no such organ" + (f"; did you mean {near}?" if near else ""))
         elif not organ.is_open(at):
             problems.append(f"{code[:64]}: {organ.name} is closed")

@@ -18,6 +18,7 @@ from axis.core.model import BusinessType, DeliveryState, Lane, OrganNumber, Tier
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import Edoc, Party
 from axis.edxml.organ_code import normal
+from axis.flow.nearest import nearest
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.receive import World
 from axis.flow.validate import known_of
@@ -26,6 +27,8 @@ from axis.flow.verify import Verified, hold_of
 _RECEIVER_LIST = (
     "/edXML/edXMLEnvelope/edXMLHeader/TraceHeaderList/Bussiness/BussinessDocumentInfo/ReceiverList"
 )
+_MOST_COMPARED = 3
+"""Unknown receivers of one message for which the directory is searched for what was meant."""
 _TO = "/edXML/edXMLEnvelope/edXMLHeader/MessageHeader/To"
 
 
@@ -76,7 +79,9 @@ def route(verified: Verified, *, world: World) -> Routed | Refusal | Hold:
         organ = world.directory.by_code(normal(party.organ_id), at=inbound.received_at)
         if organ is None:
             if urgency is Urgency.NORMAL:
-                unknown.append(_unknown(party, path, world.directory))
+                unknown.append(
+                    _unknown(party, path, world.directory, with_near=len(unknown) < _MOST_COMPARED)
+                )
                 continue
             line = _on_paper(party, organ=_placeholder(party), name=party.organ_name)
         else:
@@ -199,8 +204,9 @@ def _placeholder(party: Party) -> OrganNumber:
     return OrganNumber(-1 - zlib.crc32(normal(party.organ_id).encode()) % 2_000_000_000)
 
 
-def _unknown(party: Party, path: str, directory: Directory) -> Detail:
-    near = ", ".join(f"{organ.code} {organ.name}" for organ in directory.nearest(normal(party.organ_id)))
+def _unknown(party: Party, path: str, directory: Directory, *, with_near: bool) -> Detail:
+    alike = nearest(directory, normal(party.organ_id)) if with_near else ()
+    near = ", ".join(f"{organ.code} {organ.name}" for organ in alike)
     code = party.organ_id[:64]
     return Detail(
         path=path,

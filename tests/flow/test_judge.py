@@ -9,7 +9,7 @@ import pytest
 
 from axis.core.model import DeliveryState, Digest, Lane, LegalValue, SubmissionId, Tier, Urgency
 from axis.core.reasons import ReasonCode
-from axis.demo.letters import Pen, package, spoilt, status, with_doctype
+from axis.demo.letters import Agency, Pen, package, spoilt, status, with_doctype
 from axis.edxml.message import StatusCode
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.pipeline import judge
@@ -228,6 +228,16 @@ def test_all_bad_receivers_are_named_with_the_nearest_known() -> None:
     detail = refusal.causes[0].details[0]
     assert "H27X" in detail.vi
     assert "000.00.00.H26" in detail.vi
+
+
+def test_only_the_first_unknown_receivers_are_looked_for_among_all_codes() -> None:
+    """A list of a thousand slips must not cost a thousand searches of the directory; every one is named."""
+    strangers = [Agency(code=f"000.00.0{number}.H26X", name="Không có") for number in range(6)]
+
+    refusal = _refused(signed(a_letter(receivers=strangers)))
+
+    suggested = ["Có thể là" in detail.vi for detail in refusal.causes[0].details]
+    assert suggested == [True] * 3 + [False] * 3
 
 
 def test_a_receiver_may_take_only_what_is_signed() -> None:
