@@ -10,15 +10,15 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axis.core.model import Digest, DocumentKey, SubmissionState, from_micros, micros
+from axis.core.model import Digest, DocumentKey, LegalValue, SubmissionState, from_micros, micros
 from axis.core.reasons import ReasonCode
 from axis.core.rows import DocumentRow
 from axis.flow.revocation import KeptEvidence
 from axis.ledger import tables as t
-from axis.ledger.store import SQLLedger, document_row
+from axis.ledger.store import SQLLedger, document_row, rows_by_id
 
 _CHUNK = 500
 _LATE_COMMIT = 60_000_000
@@ -88,44 +88,40 @@ class SQLRevocations:
     ) -> Sequence[DocumentRow]:
         """See the port."""
         table = t.document
-        query = select(table).where(
-            table.c.tier.in_(("passed", "indeterminate")), table.c.received_at >= micros(since)
+        query = (
+            select(table)
+            .where(table.c.tier.in_(("passed", "indeterminate")), table.c.received_at >= micros(since))
+            .order_by(table.c.id)
+            .limit(limit)
         )
-        return await self._resting_on(serials, query, table.c.signer_serial, after=after, limit=limit)
+        if after is not None:
+            query = query.where(table.c.id > after)
+        found: list[DocumentRow] = []
+        async with self._ledger.reading() as connection:
+            for chunk in _chunks(await _with_those_below(connection, serials)):
+                rows = await connection.execute(query.where(table.c.signer_serial.in_(chunk)))
+                found += [document_row(row) for row in rows]
+        return sorted(found, key=lambda row: row.id)[:limit]
 
     async def valued_under(
         self, serials: Collection[str], *, since: datetime, after: DocumentKey | None, limit: int
     ) -> Sequence[DocumentRow]:
         """See the port."""
-        table, signers = t.document, t.file_signer
-        query = (
-            select(table)
-            .join(signers, signers.c.document_key == table.c.id)
-            .where(table.c.value.in_(("original", "copy")), table.c.received_at >= micros(since))
-            .distinct()
-        )
-        return await self._resting_on(serials, query, signers.c.serial, after=after, limit=limit)
-
-    async def _resting_on(
-        self,
-        serials: Collection[str],
-        query: Select[Any],
-        column: ColumnElement[str],
-        *,
-        after: DocumentKey | None,
-        limit: int,
-    ) -> Sequence[DocumentRow]:
-        """The first rows of `query` in which a serial number, or one below it, stands in `column`."""
-        query = query.order_by(t.document.c.id).limit(limit)
-        if after is not None:
-            query = query.where(t.document.c.id > after)
-        found: dict[DocumentKey, DocumentRow] = {}
+        found: list[DocumentRow] = []
         async with self._ledger.reading() as connection:
-            sought = sorted({*serials, *await _below(connection, serials)})
-            for chunk in _chunks(sought):
-                rows = await connection.execute(query.where(column.in_(chunk)))
-                found |= {DocumentKey(row.id): document_row(row) for row in rows}
-        return sorted(found.values(), key=lambda row: row.id)[:limit]
+            sought = await _with_those_below(connection, serials)
+            while len(found) < limit:
+                keys = await _signed_inside(connection, sought, after=after, limit=limit)
+                rows = map(document_row, await rows_by_id(connection, t.document, keys))
+                found += [
+                    row
+                    for row in rows
+                    if row.value in {LegalValue.ORIGINAL, LegalValue.COPY} and row.received_at >= since
+                ]
+                if len(keys) < limit:
+                    break
+                after = keys[-1]
+        return found[:limit]
 
     async def try_holds(self, *, at: datetime) -> None:
         """See the port."""
@@ -142,15 +138,29 @@ class SQLRevocations:
             )
 
 
-async def _below(connection: AsyncConnection, serials: Collection[str]) -> set[str]:
-    """Serial numbers of signers whose chain held one of these above them."""
+async def _with_those_below(connection: AsyncConnection, serials: Collection[str]) -> Sequence[str]:
+    """These serial numbers, and those of signers whose chain held one of them above them."""
     table = t.certified_under
-    found: set[str] = set()
+    found = set(serials)
     for chunk in _chunks(sorted(serials)):
         found.update(
             (await connection.execute(select(table.c.serial).where(table.c.above.in_(chunk)))).scalars()
         )
-    return found
+    return sorted(found)
+
+
+async def _signed_inside(
+    connection: AsyncConnection, serials: Sequence[str], *, after: DocumentKey | None, limit: int
+) -> Sequence[DocumentKey]:
+    """The first documents behind `after` with a signature under one of these in their files."""
+    table = t.file_signer
+    query = select(table.c.document_key).distinct().order_by(table.c.document_key).limit(limit)
+    if after is not None:
+        query = query.where(table.c.document_key > after)
+    found: set[str] = set()
+    for chunk in _chunks(serials):
+        found.update((await connection.execute(query.where(table.c.serial.in_(chunk)))).scalars())
+    return [DocumentKey(one) for one in sorted(found)[:limit]]
 
 
 def _chunks(serials: Sequence[str]) -> Iterator[Sequence[str]]:
