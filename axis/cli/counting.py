@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from axis.bootstrap import Axis, open_keys
 from axis.cli.asking import AS, FROM, JSON, TO, ask, begin, end
 from axis.cli.output import FORM, TARGET, Form, each, form_of, pour, replacing
-from axis.cli.quarterly import Quarter, gather, page_of, quarter_named, sheets_of
+from axis.cli.quarterly import Quarter, gather, heading_of, page_of, quarter_named, sheets_of
 from axis.cli.run import settings
 from axis.core.errors import InvalidQuestion
 from axis.core.events import canonical
@@ -314,7 +314,7 @@ def _write_report(found: Quarter, folder: Path) -> None:
     sheets = sheets_of(found, lang=lang())
     book = folder / f"{base}.xlsx"
     with replacing(book) as path:
-        write_xlsx_book(path, list(sheets.values()))
+        write_xlsx_book(path, list(sheets.values()), heading=heading_of(found, lang=lang()))
     tell(str(book))
     for name, sheet in sheets.items():
         target = folder / f"{base}-{name}.csv"

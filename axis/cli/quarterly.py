@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from axis.core.errors import InvalidQuestion
-from axis.core.model import VIETNAM, OrganNumber, iso
+from axis.core.model import VIETNAM, OrganNumber
 from axis.ledger.count import By, CountFilter
 from axis.ledger.counts import RULE_VERSION
 from axis.ledger.deadlines import Due, DueFilter
@@ -86,6 +86,11 @@ class Quarter:
     organs: Sequence[_Row]
     matrix: Sequence[_Row]
     times: Sequence[_Row]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be added any more; until then it is not compared with a whole one."""
+        return self.made_at.astimezone(VIETNAM).date() > self.until
 
 
 def quarter_named(text: str | None, *, today: date) -> tuple[str, date, date]:
@@ -189,6 +194,12 @@ def sheets_of(found: Quarter, *, lang: str) -> dict[str, Sheet]:
     def sheet(title: tuple[str, str], headings: Mapping[str, str], rows: Sequence[_Row]) -> Sheet:
         return Sheet(title=title[index], headings=headings, rows=rows)
 
+    def named(rows: Sequence[_Row], *members: str) -> list[_Row]:
+        """Refusals that name no sender count under no organ: said in words, as an empty cell looks forgotten."""
+        nobody = ("(không xác định)", "(unknown)")[index]
+        return [{**row, **{one: row[one] or nobody for one in members}} for row in rows]
+
+    matrix = [row for row in found.matrix if any(row[one] for one in short)]
     period = ("Kỳ", "Period")[index]
     types = [{**row, "business_type": _TYPES[row["business_type"]][index]} for row in found.types]
     urgencies = [{**row, "urgency": _URGENCIES[row["urgency"]][index]} for row in found.urgencies]
@@ -198,10 +209,19 @@ def sheets_of(found: Quarter, *, lang: str) -> dict[str, Sheet]:
         "days": sheet(("Theo ngày", "Days"), {"day": period, **numbers}, found.days),
         "types": sheet(("Theo loại", "Types"), {"business_type": ("Loại", "Type")[index], **numbers}, types),
         "urgencies": sheet(("Theo độ khẩn", "Urgency"), {"urgency": ("Độ khẩn", "Urgency")[index], **numbers}, urgencies),
-        "first-level": sheet(("Cấp 1, cả cấp dưới", "First level"), {**organ, **numbers}, found.tops),
-        "organs": sheet(("Từng đơn vị", "Organs"), {**organ, **numbers}, found.organs),
-        "matrix": sheet(("Gửi - nhận cấp 1", "Sender - receiver"), {**pair, **short}, found.matrix),
+        "first-level": sheet(("Cấp 1, cả cấp dưới", "First level"), {**organ, **numbers}, named(found.tops, "organ_name")),
+        "organs": sheet(("Từng đơn vị", "Organs"), {**organ, **numbers}, named(found.organs, "organ_name")),
+        "matrix": sheet(("Gửi - nhận cấp 1", "Sender - receiver"), {**pair, **short}, named(matrix, "from_name", "to_name")),
     }  # fmt: skip
+
+
+def heading_of(found: Quarter, *, lang: str) -> str:
+    """What is printed above every sheet: which quarter, by which rules, as of when."""
+    whose = f" · {found.about}" if found.about else ""
+    made = f"{_said(found.made_at)} (UTC+7)"
+    if lang == "en":
+        return f"{found.name}{whose} · counting rules, version {RULE_VERSION} · made at {made}"
+    return f"{found.name}{whose} · quy tắc thống kê phiên bản {RULE_VERSION} · lập lúc {made}"
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -223,7 +243,8 @@ def page_of(found: Quarter, *, lang: str) -> str:
         q=found,
         index=index,
         lang=("vi", "en")[index],
-        made_at=iso(found.made_at)[:19].replace("T", " "),
+        made_at=_said(found.made_at),
+        open_until="" if found.is_over else _said(found.made_at),
         rule_version=RULE_VERSION,
         columns=[(name, texts[index]) for name, texts in COLUMNS.items()],
         tiles=_tiles(found, index=index),
@@ -237,6 +258,11 @@ def page_of(found: Quarter, *, lang: str) -> str:
         times=[(_STAGES.get(row["stage"], (row["stage"], row["stage"]))[index], row) for row in found.times],
         duration=lambda minutes: _duration(minutes, index=index),
     )
+
+
+def _said(at: datetime) -> str:
+    """As people in Vietnam write it, in both languages of this page."""
+    return at.astimezone(VIETNAM).strftime("%d/%m/%Y %H:%M:%S")
 
 
 def _number(value: Any, *, index: int) -> str:
@@ -269,7 +295,7 @@ def _tiles(found: Quarter, *, index: int) -> list[Tile]:
     for name in ("sent", "addressed", "received", "registered", "pending", "refused", "late", "unsigned"):
         now, before = int(found.total[name]), int(found.before[name])
         change = ("quý trước: ", "quarter before: ")[index] + _number(before, index=index)
-        if before > 0:
+        if before > 0 and found.is_over:
             percent = f"{(now - before) / before:+.1%}"
             change += f" ({percent if index else percent.replace('.', ',')})"
         tiles.append(Tile(title=COLUMNS[name][index], value=_number(now, index=index), change=change))

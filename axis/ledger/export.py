@@ -90,8 +90,19 @@ def csv_of(sheet: Sheet) -> Iterator[str]:
 SHEET_ROWS = 1_048_576
 """Rows a sheet of the format can have; what is more goes on in the next sheet."""
 _CELL_CHARACTERS = 32_767
-_WIDTHS = {"subject": 60, "from_name": 32, "to_name": 32, "organ_name": 40, "document": 28, "delivery": 28}
+_WIDTHS = {
+    "organ": 18,
+    "from": 18,
+    "to": 18,
+    "subject": 60,
+    "from_name": 32,
+    "to_name": 32,
+    "organ_name": 40,
+    "document": 28,
+    "delivery": 28,
+}
 _EXACT = 2**53
+_A4 = 9
 
 
 async def write_xlsx(
@@ -118,12 +129,14 @@ async def write_xlsx(
     return writer.rows
 
 
-def write_xlsx_book(target: Path, sheets: Sequence[Sheet]) -> None:
-    """Write each of the sheets under its own title."""
+def write_xlsx_book(target: Path, sheets: Sequence[Sheet], *, heading: str = "") -> None:
+    """Write each of the sheets under its own title; `heading` is printed above every page."""
     book = xlsxwriter.Workbook(str(target), {"constant_memory": True, "strings_to_urls": False})
     try:
         for sheet in sheets:
-            writer = _Sheets(book, headings=sheet.headings, title=sheet.title, sheet_rows=SHEET_ROWS)
+            writer = _Sheets(
+                book, headings=sheet.headings, title=sheet.title, sheet_rows=SHEET_ROWS, heading=heading
+            )
             for row in sheet.rows:
                 writer.add(row)
     finally:
@@ -133,12 +146,17 @@ def write_xlsx_book(target: Path, sheets: Sequence[Sheet]) -> None:
 class _Sheets:
     """One sheet after the other, each with its heading row."""
 
-    def __init__(self, book: Any, *, headings: Mapping[str, str], title: str, sheet_rows: int) -> None:
+    def __init__(
+        self, book: Any, *, headings: Mapping[str, str], title: str, sheet_rows: int, heading: str = ""
+    ) -> None:
         self._book = book
+        self._heading = heading
         self._headings = headings
         self._title = title
         self._most = sheet_rows
         self._bold = book.add_format({"bold": True, "bottom": 1})
+        # Thousands as the reader's own settings group them.
+        self._number = book.add_format({"num_format": "#,##0"})
         self._sheets = 0
         self.rows = 0
         self._begin()
@@ -150,6 +168,14 @@ class _Sheets:
         number = f" {self._sheets}" if self._sheets > 1 else ""
         self._sheet = self._book.add_worksheet(f"{plain[:26] or 'axis'}{number}")
         self._sheet.freeze_panes(1, 0)
+        # On paper: across, all columns on one page, the headings on every one.
+        self._sheet.set_landscape()
+        self._sheet.set_paper(_A4)
+        self._sheet.fit_to_pages(1, 0)
+        self._sheet.repeat_rows(0)
+        shown = f"{self._title} · {self._heading}" if self._heading else self._title
+        self._sheet.set_header(f"&L{shown.replace('&', '&&')[:200]}")
+        self._sheet.set_footer("&R&P/&N")
         for column, (member, heading) in enumerate(self._headings.items()):
             self._sheet.set_column(column, column, _WIDTHS.get(member, max(12, len(heading) + 2)))
             self._sheet.write_string(0, column, heading, self._bold)
@@ -165,7 +191,7 @@ class _Sheets:
                 continue
             # A spreadsheet's numbers are floating point: what would lose digits stays a text.
             if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _EXACT:
-                self._sheet.write_number(self._row, column, value)
+                self._sheet.write_number(self._row, column, value, self._number)
             else:
                 text = _plain(value)
                 if len(text) > _CELL_CHARACTERS:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from axis.cli.quarterly import COLUMNS, gather, page_of, quarter_named, sheets_of
+from axis.cli.quarterly import COLUMNS, gather, heading_of, page_of, quarter_named, sheets_of
 from axis.core.errors import InvalidQuestion
 from axis.core.model import OrganNumber
+from axis.ledger.export import write_xlsx_book
 from axis.ledger.store import SQLLedger
 from tests.ledger.builders import LOG, NOON, Story
 from tests.ledger.test_queries import ORGANS, World, asking, numbered
@@ -94,3 +97,49 @@ async def test_a_quarter_in_which_nothing_happened(ledger: SQLLedger) -> None:
 
     assert found.total["sent"] == 0
     assert "</html>" in page_of(found, lang="vi")
+
+
+async def test_a_quarter_that_is_not_over_says_so(ledger: SQLLedger) -> None:
+    """And is not compared in per cent with a whole one; afterwards it is."""
+    story = Story(ledger)
+    await story.organs(ORGANS)
+    for _ in range(2):
+        await story.accepted(sender=1, to=(10,))
+        story.clock.move(days=60)
+    await numbered(ledger)
+    quarter = quarter_named("2027-Q1", today=NOON.date())
+    days = (datetime(2027, 3, 31, 16, 59, tzinfo=UTC), datetime(2027, 3, 31, 17, 0, tzinfo=UTC))
+    running, over = [
+        await gather(asking(ledger), quarter, organ=None, about=None, log=LOG, at=at) for at in days
+    ]
+
+    assert "Quý chưa hết: số liệu mới tính đến 31/03/2027 23:59:00" in page_of(running, lang="vi")
+    assert "The quarter is not over" in page_of(running, lang="en")
+    assert "quarter before: 1</small>" in page_of(running, lang="en")
+    assert "The quarter is not over" not in page_of(over, lang="en")
+    assert "quarter before: 1 (+0.0%)</small>" in page_of(over, lang="en")
+
+
+async def test_a_spreadsheet_leaves_no_name_empty_and_no_row_without_a_number(
+    ledger: SQLLedger, tmp_path: Path
+) -> None:
+    """Refusals of nobody have a name; pairs are those that exchanged something; and it prints across, with its day."""
+    await World(ledger).tell()
+    await numbered(ledger)
+    quarter = quarter_named("2026-Q4", today=NOON.date())
+    found = await gather(asking(ledger), quarter, organ=None, about=None, log=LOG, at=_AT)
+
+    sheets = sheets_of(found, lang="vi")
+
+    for name in ("first-level", "organs"):
+        assert all(row["organ_name"] for row in sheets[name].rows)
+        for column in COLUMNS:
+            assert sum(int(str(row[column])) for row in sheets[name].rows) == found.total[column]
+    assert "(không xác định)" in [row["organ_name"] for row in sheets["organs"].rows]
+    assert all(any(row[one] for one in ("addressed", "received", "failed")) for row in sheets["matrix"].rows)
+    book = tmp_path / "report.xlsx"
+    write_xlsx_book(book, list(sheets.values()), heading=heading_of(found, lang="vi"))
+    with zipfile.ZipFile(book) as archive:
+        first = archive.read("xl/worksheets/sheet1.xml").decode()
+    assert 'orientation="landscape"' in first
+    assert "2026-Q4 · quy tắc thống kê phiên bản 1 · lập lúc 04/01/2027 09:00:00 (UTC+7)" in first
