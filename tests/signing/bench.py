@@ -85,8 +85,8 @@ def cpu_ms(*runs: Callable[[], None]) -> list[float]:
         started = time.process_time()
         run()
         once.append(max(time.process_time() - started, 1e-6))
-    counts = [max(1, min(100, int(0.05 / seconds))) for seconds in once]
-    for _ in range(15 if max(once) < 0.2 else 4):
+    counts = [max(1, min(100, int(0.01 / seconds))) for seconds in once]
+    for _ in range(75 if max(once) < 0.2 else 4):
         for place, (run, count) in enumerate(zip(runs, counts, strict=True)):
             started = time.process_time()
             for _ in range(count):
