@@ -37,7 +37,7 @@ from axis.broker.topology import TopologyDiffers
 from axis.core.directory import Station
 from axis.core.errors import Ambiguous, NotAllowed, NotFound, Withdrawn
 from axis.core.events import JSON
-from axis.core.exchange import Answer, Ask, BadMessage, StationMessage, dump, read_station_message
+from axis.core.exchange import Answer, Ask, BadMessage, Statement, StationMessage, dump, read_station_message
 from axis.core.model import Digest, Lane, StationId
 from axis.core.ports import (
     Clock,
@@ -56,8 +56,8 @@ _log = structlog.get_logger(__name__)
 class FrontDesk(Protocol):
     """What the consumer needs of `axis.flow.desk.Desk`."""
 
-    async def station(self, station: StationId) -> Station:
-        """By validated identity. Raises `NotAllowed` when unknown or suspended."""
+    async def active(self, names: Collection[StationId]) -> Mapping[StationId, Station]:
+        """By validated identity; those that are unknown or suspended are not in it."""
         ...
 
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
@@ -67,8 +67,8 @@ class FrontDesk(Protocol):
         """
         ...
 
-    async def say(self, station: Station, message: StationMessage, *, message_id: str, at: datetime) -> None:
-        """Record acknowledgements, or take note of `resync`."""
+    async def say_all(self, said: Sequence[Statement]) -> None:
+        """Record acknowledgements, in order, and take note of `resync`."""
         ...
 
     async def ask(self, station: Station, message: StationMessage, *, at: datetime) -> bytes:
@@ -186,9 +186,7 @@ class Consumer:
         async def serve(arrivals: Sequence[Arrival], attempt: Attempt) -> Mapping[int, Exception]:
             messages = [_submission(one, lane=lane) for one in arrivals]
             answers = await attempt.insist(lambda: self._desk.admit(messages))
-            stations = await self._stations(
-                {one.station for one in messages if one.station is not None}, attempt
-            )
+            stations = await self._senders(arrivals, attempt)
             letters = [
                 _receipt(stations[message.station], answer)
                 for message, answer in zip(messages, answers, strict=True)
@@ -199,19 +197,6 @@ class Consumer:
             return {}
 
         return serve
-
-    async def _stations(self, names: set[StationId], attempt: Attempt) -> Mapping[StationId, Station]:
-        found = {}
-        for name in sorted(names):
-            station = await self._station(name, attempt)
-            if station is not None:
-                found[name] = station
-        return found
-
-    async def _station(self, name: StationId, attempt: Attempt) -> Station | None:
-        with contextlib.suppress(NotAllowed):
-            return await attempt.insist(lambda: self._desk.station(name))
-        return None
 
     # --- letters to stations --------------------------------------------------------------------------------------
 
@@ -273,64 +258,80 @@ class Consumer:
 
     # --- what stations say ----------------------------------------------------------------------------------------
 
+    async def _senders(self, arrivals: Sequence[Arrival], attempt: Attempt) -> Mapping[StationId, Station]:
+        names = {one.station for one in arrivals if one.station is not None}
+        return await attempt.insist(lambda: self._desk.active(names))
+
     async def _statements(self, arrivals: Sequence[Arrival], attempt: Attempt) -> Mapping[int, Exception]:
-        """Messages about different deliveries at the same time; those about the same delivery in order."""
-        before: dict[str, asyncio.Task[None]] = {}
-        faults: dict[int, Exception] = {}
-        async with asyncio.TaskGroup() as group:
-            for arrival in arrivals:
-                message, problem = _statement(arrival)
-                about = {ack.delivery for ack in message.acks} if message is not None else set()
-                earlier = {before[delivery] for delivery in about if delivery in before}
-                task = group.create_task(
-                    self._statement_alone(
-                        arrival, message, problem, earlier=earlier, attempt=attempt, faults=faults
-                    )
+        """What is said of deliveries together and in order; then, each for itself, what is asked or says nothing."""
+        speakers = await self._senders(arrivals, attempt)
+        said: dict[int, Statement] = {}
+        others: list[tuple[Arrival, Station | None, StationMessage | None, str]] = []
+        for arrival in arrivals:
+            message, problem = _statement(arrival)
+            speaker = speakers.get(arrival.station) if arrival.station is not None else None
+            if message is None or speaker is None:
+                others.append((arrival, speaker, message, problem or "the sender is not an active station"))
+                continue
+            if message.acks or message.ask is Ask.RESYNC:
+                said[arrival.tag] = Statement(
+                    station=speaker, message=message, message_id=arrival.message_id, at=arrival.at
                 )
-                before |= dict.fromkeys(about, task)
+            if message.ask is not None and message.ask is not Ask.RESYNC:
+                others.append((arrival, speaker, message, ""))
+        faults = await self._say(said, attempt)
+        async with asyncio.TaskGroup() as group:
+            for arrival, speaker, message, problem in others:
+                if arrival.tag not in faults:
+                    group.create_task(
+                        self._other(arrival, speaker, message, problem, attempt=attempt, faults=faults)
+                    )
         for fault in faults.values():
             if isinstance(fault, GaveUp):
                 raise fault
         return faults
 
-    async def _statement_alone(
+    async def _say(self, said: Mapping[int, Statement], attempt: Attempt) -> dict[int, Exception]:
+        """All of it in one call; when that cannot be, one after the other: what is wrong with one stays with it."""
+        if not said:
+            return {}
+        with contextlib.suppress(Exception):
+            await attempt.insist(lambda: self._desk.say_all(list(said.values())))
+            return {}
+        faults: dict[int, Exception] = {}
+        for tag, one in said.items():
+            try:
+                await attempt.insist(partial(self._desk.say_all, [one]))
+            # Its neighbours are recorded and acknowledged; this one is tried again alone.
+            except Exception as error:  # noqa: BLE001 - returned to the caller, who logs it
+                faults[tag] = error
+        return faults
+
+    async def _other(
         self,
         arrival: Arrival,
+        speaker: Station | None,
         message: StationMessage | None,
         problem: str,
         *,
-        earlier: set[asyncio.Task[None]],
         attempt: Attempt,
         faults: dict[int, Exception],
     ) -> None:
-        """One message; what goes wrong with it does not touch its neighbours."""
-        if earlier:
-            await asyncio.wait(earlier)
         try:
-            await self._statement(arrival, message, problem, attempt=attempt)
-        # Its neighbours are recorded and acknowledged; this one is tried again alone.
+            if message is None or speaker is None:
+                await attempt.insist(
+                    lambda: self._ignore(
+                        station=arrival.station,
+                        message_id=arrival.message_id,
+                        problem=problem,
+                        at=arrival.at,
+                    )
+                )
+            else:
+                body = await self._reply(speaker, message, arrival=arrival, attempt=attempt)
+                await self._post([_reply_letter(speaker, arrival, body)], attempt)
         except Exception as error:  # noqa: BLE001 - returned to the caller, who logs it
             faults[arrival.tag] = error
-
-    async def _statement(
-        self, arrival: Arrival, message: StationMessage | None, problem: str, *, attempt: Attempt
-    ) -> None:
-        speaker = None if arrival.station is None else await self._station(arrival.station, attempt)
-        if message is None or speaker is None:
-            problem = problem or "the sender is not an active station"
-            await attempt.insist(
-                lambda: self._ignore(
-                    station=arrival.station, message_id=arrival.message_id, problem=problem, at=arrival.at
-                )
-            )
-            return
-        if message.acks or message.ask is Ask.RESYNC:
-            await attempt.insist(
-                lambda: self._desk.say(speaker, message, message_id=arrival.message_id, at=arrival.at)
-            )
-        if message.ask is not None and message.ask is not Ask.RESYNC:
-            body = await self._reply(speaker, message, arrival=arrival, attempt=attempt)
-            await self._post([_reply_letter(speaker, arrival, body)], attempt)
 
     async def _reply(
         self, station: Station, message: StationMessage, *, arrival: Arrival, attempt: Attempt

@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum, unique
 from typing import Any
 
+from axis.core.directory import Station
 from axis.core.events import JSON
 from axis.core.ids import is_id
 from axis.core.model import (
@@ -254,6 +255,16 @@ class StationMessage:
     document: str | None = None
     owed: OwedQuestion | None = None
     """For `Ask.OWED`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One message of a station, and who said it when."""
+
+    station: Station
+    message: StationMessage
+    message_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

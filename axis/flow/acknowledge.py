@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from axis.core.directory import Station
 from axis.core.events import JSON, Event, EventKind
-from axis.core.exchange import Ack, Outcome
+from axis.core.exchange import Ack, Outcome, Statement
 from axis.core.lifecycle import DeliveryStep, advance, next_delivery_state
 from axis.core.model import (
     Actor,
@@ -48,16 +47,6 @@ _STEP = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """What one message of a station says of deliveries."""
-
-    station: Station
-    acks: tuple[Ack, ...]
-    message_id: str
-    at: datetime
-
-
 async def acknowledge(
     statements: Sequence[Statement],
     *,
@@ -77,7 +66,7 @@ async def acknowledge(
     async with ledger.transaction() as tx:
         desk = await _Deliveries.load(
             tx,
-            sorted({ack.delivery for one in statements for ack in one.acks}),
+            sorted({ack.delivery for one in statements for ack in one.message.acks}),
             at=clock.now(),
             ids=ids,
             schedule=schedule,
@@ -148,7 +137,7 @@ class _Deliveries:
         """One message: an event per consignment and step, and one for what is ignored."""
         ignored: list[JSON] = []
         groups: dict[tuple[ConsignmentId, Outcome, str, int, bool], list[DeliveryId]] = defaultdict(list)
-        for ack in statement.acks:
+        for ack in statement.message.acks:
             row = self._rows.get(ack.delivery)
             if row is None or row.consignment is None or row.station != statement.station.id:
                 # That it exists for somebody else is not told.

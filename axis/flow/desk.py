@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -27,6 +27,7 @@ from axis.core.exchange import (
     OwedList,
     OwedQuestion,
     Receipt,
+    Statement,
     StationMessage,
     Submitted,
     Whereabouts,
@@ -62,7 +63,7 @@ from axis.core.ports import (
 )
 from axis.core.retry import DELIVERIES, Backoff
 from axis.core.text import printable
-from axis.flow.acknowledge import Statement, acknowledge, offer_again
+from axis.flow.acknowledge import acknowledge, offer_again
 from axis.flow.answer import answer_of
 from axis.flow.bells import Bells
 from axis.flow.dispatch import hand_out, header_of
@@ -141,10 +142,16 @@ class Desk:
         Raises:
             NotAllowed: unknown or suspended.
         """
-        found = (await self._directories.current()).stations.get(station)
-        if found is None or found.state is StationState.SUSPENDED:
+        found = (await self.active([station])).get(station)
+        if found is None:
             raise NotAllowed(f"station {station} is not active")
         return found
+
+    async def active(self, names: Collection[StationId]) -> Mapping[StationId, Station]:
+        """The stations behind validated identities; those that are unknown or suspended are not in it."""
+        known = (await self._directories.current()).stations
+        found = {name: known[name] for name in names if name in known}
+        return {name: one for name, one in found.items() if one.state is not StationState.SUSPENDED}
 
     # --- handing in -----------------------------------------------------------------------------------------------
 
@@ -282,11 +289,21 @@ class Desk:
         Raises:
             ServiceUnavailable: not recorded for certain; said again, nothing happens twice.
         """
-        if message.acks:
-            await self._statements.bring(
-                [Statement(station=station, acks=message.acks, message_id=message_id, at=at)]
-            )
-        if message.ask is Ask.RESYNC:
+        await self.say_all([Statement(station=station, message=message, message_id=message_id, at=at)])
+
+    async def say_all(self, said: Sequence[Statement]) -> None:
+        """
+        `say` for what came together, in order.
+
+        Raises:
+            ServiceUnavailable: not recorded for certain; said again, nothing happens twice.
+        """
+        statements = [one for one in said if one.message.acks]
+        if statements:
+            await self._statements.bring(statements)
+        for station in {
+            one.station.id: one.station for one in said if one.message.ask is Ask.RESYNC
+        }.values():
             await self._resync(station)
 
     async def _acknowledge(self, statements: Sequence[Statement]) -> Sequence[None]:

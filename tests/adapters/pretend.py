@@ -12,7 +12,7 @@ import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,7 @@ from axis.core.exchange import (
     OwedList,
     OwedQuestion,
     Receipt,
+    Statement,
     StationMessage,
     Submitted,
     Whereabouts,
@@ -384,6 +385,10 @@ class PretendAxis:
             raise NotAllowed(f"station {station} is not active")
         return found
 
+    async def active(self, names: Collection[StationId]) -> Mapping[StationId, Station]:
+        found = {name: self.stations[name] for name in names if name in self.stations}
+        return {name: one for name, one in found.items() if one.state is not StationState.SUSPENDED}
+
     def suspend(self, station: StationId, *, suspended: bool = True) -> None:
         state = StationState.SUSPENDED if suspended else StationState.ACTIVE
         self.stations[station] = replace(self.stations[station], state=state)
@@ -633,6 +638,10 @@ class PretendAxis:
                 if parcel.station == station.id:
                     self._move(parcel, list(parcel.states), DeliveryStep.OFFER_AGAIN)
         self.stir.set()
+
+    async def say_all(self, said: Sequence[Statement]) -> None:
+        for one in said:
+            await self.say(one.station, one.message, message_id=one.message_id, at=one.at)
 
     def _move(self, parcel: _Parcel, deliveries: Sequence[DeliveryId], step: DeliveryStep) -> None:
         for one in deliveries:

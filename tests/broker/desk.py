@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from axis.core.directory import Station
-from axis.core.errors import AxisError, NotAllowed, ServiceUnavailable
-from axis.core.exchange import Answer, Consignment, DeliveryRef, StationMessage
+from axis.core.errors import AxisError, ServiceUnavailable
+from axis.core.exchange import Answer, Consignment, DeliveryRef, Statement, StationMessage
 from axis.core.ids import compose
 from axis.core.model import (
     Channel,
@@ -157,11 +157,9 @@ class Desk:
             self.refused_calls += 1
             raise ServiceUnavailable("ledger", "the test says so")
 
-    async def station(self, station: StationId) -> Station:
-        found = self.stations.get(station)
-        if found is None or found.state is StationState.SUSPENDED:
-            raise NotAllowed(f"no active station {station}")
-        return found
+    async def active(self, names: Collection[StationId]) -> Mapping[StationId, Station]:
+        found = {name: self.stations[name] for name in names if name in self.stations}
+        return {name: one for name, one in found.items() if one.state is not StationState.SUSPENDED}
 
     async def admit(self, messages: Sequence[InboundMessage]) -> Sequence[Answer]:
         await self._look()
@@ -179,11 +177,14 @@ class Desk:
         finally:
             self.under_way -= 1
 
-    async def say(self, station: Station, message: StationMessage, *, message_id: str, at: datetime) -> None:
+    async def say_all(self, said: Sequence[Statement]) -> None:
         await self._look()
-        if any(ack.delivery.encode() == self.poison for ack in message.acks):
+        if any(ack.delivery.encode() == self.poison for one in said for ack in one.message.acks):
             raise ZeroDivisionError("a bug")
-        self.said.append(Said(station=station.id, message=message, at=at, message_id=message_id))
+        self.said += [
+            Said(station=one.station.id, message=one.message, at=one.at, message_id=one.message_id)
+            for one in said
+        ]
 
     async def ask(self, station: Station, message: StationMessage, *, at: datetime) -> bytes:
         await self._look()
