@@ -408,8 +408,12 @@ class Transaction(Protocol):
         """Organs that have a delivery of the document or of a supplementary sending of it; locked until commit."""
         ...
 
-    async def being_valued(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
-        """Those of the documents whose legal value is still being checked; that it is, is locked until commit."""
+    async def being_valued(self, rounds: Mapping[DocumentKey, int]) -> Mapping[DocumentKey, DocumentRow]:
+        """Those whose legal value is still being checked in that round; that it is, is locked until commit."""
+        ...
+
+    async def begin_round(self) -> None:
+        """Whatever is being judged now is judged again: what was found by the lists of before is not recorded."""
         ...
 
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]: ...
@@ -570,6 +574,8 @@ class ToValue:
     document: DocumentRow
     tries: int
     """How often it has been taken, this time included, since its last result."""
+    round: int
+    """What is found now is recorded as long as this is the round."""
 
 
 class Valuations(Protocol):

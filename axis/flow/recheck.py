@@ -84,16 +84,19 @@ class Rechecker:
         is_list = by.facts["kind"] == "crl"
         revoked = await asyncio.to_thread(_newly_revoked if is_list else _said_revoked, der, before)
         bad: list[tuple[DocumentRow, Verdict]] = []
-        doubtful: list[DocumentRow] = []
         if revoked:
             alone = _alone(der, is_list=is_list, world=world)
             async for row in self._each(self._shelf.signed_under, revoked):
                 verdict = await self._judged(row, alone, world=world)
                 if verdict is not None and verdict.tier.value == Tier.FAILED.value and _is_final(verdict):
                     bad.append((row, verdict))
-            doubtful = [row async for row in self._each(self._shelf.valued_under, revoked)]
         async with self._ledger.transaction() as tx:
             events = [by]
+            doubtful: list[DocumentRow] = []
+            if revoked:
+                # In this order: what is valued by the lists of before was recorded by now, or never is.
+                await tx.begin_round()
+                doubtful = [row async for row in self._each(self._shelf.valued_under, revoked)]
             for row, verdict in bad:
                 events += await self._events(tx, row, verdict)
             judged = {row.id for row, _ in bad}

@@ -105,6 +105,7 @@ class _Valued:
     """What is to be recorded of a document."""
 
     document: DocumentRow
+    round: int
     judgement: DocumentJudgement
     files: Sequence[tuple[Attachment, PdfReport]]
 
@@ -245,7 +246,7 @@ class Valuer:
         if judgement.value.value == LegalValue.CHECKING.value:
             await self._put_off(taken, self._pause(taken.document), tries=0)
             return None
-        return _Valued(document=taken.document, judgement=judgement, files=final)
+        return _Valued(document=taken.document, round=taken.round, judgement=judgement, files=final)
 
     def _may_be_ours(self, taken: ToValue, files: Sequence[tuple[Attachment, PdfReport]]) -> bool:
         """Whether a file failed by a fault of the judging, and has not failed so often that it counts."""
@@ -329,8 +330,8 @@ class Valuer:
             return
         events: dict[DocumentKey, Event] = {}
         async with self._ledger.transaction() as tx:
-            # Not there: another process was quicker, or the document's own verdict ended the question.
-            rows = await tx.being_valued([one.document.id for one in valued])
+            # Not there: another process was quicker, the document's own verdict ended the question, or a list came.
+            rows = await tx.being_valued({one.document.id: one.round for one in valued})
             carried: dict[DocumentKey, list[DeliveryRow]] = {}
             for delivery in await tx.deliveries_of(sorted(rows)):
                 carried.setdefault(delivery.document, []).append(delivery)

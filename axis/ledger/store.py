@@ -403,12 +403,23 @@ class SQLTransaction:
             for row in await self._rows(select(keys).where(keys.c.root == root))
         }
 
-    async def being_valued(self, ids: Sequence[DocumentKey]) -> Mapping[DocumentKey, DocumentRow]:
+    async def being_valued(self, rounds: Mapping[DocumentKey, int]) -> Mapping[DocumentKey, DocumentRow]:
         """See the port."""
-        table = t.valuation.c.document_key
-        query = select(table).where(among(table, sorted(set(ids)))).order_by(table)
-        waiting = [DocumentKey(row.document_key) for row in await self._rows(query, lock=True)]
+        key = t.valuation.c.document_key
+        query = select(key, t.valuation.c.round).where(among(key, sorted(rounds))).order_by(key)
+        waiting = [
+            DocumentKey(row.document_key)
+            for row in await self._rows(query, lock=True)
+            if row.round == rounds[DocumentKey(row.document_key)]
+        ]
         return await self.documents(waiting)
+
+    async def begin_round(self) -> None:
+        """See the port."""
+        table = t.valuation
+        # What nobody has taken yet will be judged by the new lists anyway.
+        taken = update(table).where(table.c.tries > 0)
+        await self.connection.execute(taken.values(round=table.c.round + 1, due_at=0))
 
     async def deliveries(self, ids: Sequence[DeliveryId]) -> Mapping[DeliveryId, DeliveryRow]:
         """See the port."""

@@ -520,6 +520,12 @@ valuation = Table(
     _operational(
         "tries", Integer(), "how often it was taken to be judged; only paces the next time", default=0
     ),
+    _operational(
+        "round",
+        Integer(),
+        "grows when a list revokes something; what was found in an earlier round is judged again",
+        default=0,
+    ),
     Index("valuation_due", "due_at", "document_key"),
 )
 """Documents whose legal value is being checked: the work of `axis.flow.value`. A row goes when the value is recorded."""

@@ -55,7 +55,11 @@ class SQLValuations:
                 },
             )
             documents = await rows_by_id(tx.connection, t.document, taken)
-        return [ToValue(document=document_row(row), tries=taken[row.id]) for row in documents]
+        rounds = {row.document_key: row.round for row in rows}
+        return [
+            ToValue(document=document_row(row), tries=taken[row.id], round=rounds[row.id])
+            for row in documents
+        ]
 
     async def keep(self, documents: Sequence[DocumentKey], *, until: datetime) -> None:
         """See the port."""

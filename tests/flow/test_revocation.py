@@ -26,6 +26,7 @@ from axis.ledger import tables as t
 from axis.ledger.check import check
 from axis.ledger.revocations import SQLRevocations
 from axis.outside import Outside
+from signing.pdf import PdfReport, RoleKeys
 from tests.flow.office import LOG, Office
 from tests.flow.places import Place
 from tests.flow.test_value import sent, valuer
@@ -395,6 +396,39 @@ async def test_a_value_does_not_outlive_the_certificate_it_rests_on(
     while await office.sequencer.turn():
         pass
     assert (await check(office.ledger, keys=[LOG.verifier])).ok
+
+
+async def test_no_value_rests_on_the_lists_of_before(desk: Desk, place: Place, tmp_path: Path) -> None:
+    """The list that revokes the signer is taken after the file was judged and before its value is recorded."""
+    office = desk.office
+    place.answer = pem(*lists(issued_at=AT - HOUR))
+    await desk.keeper.turn()
+    person = pki().issue("Trần Văn Ký", user_id="CCCD:001080000002", key=own_key("person"))
+    pdf = await asyncio.to_thread(_signed_by, person, hand(VPCP.name))
+    kept = KeptLists(
+        shelf=SQLRevocations(office.ledger), blobs=office.blobs, clock=office.clock, are_configured=True
+    )
+
+    class Slow(AttachmentJudge):
+        async def judge(self, file: Path, *, at: datetime, keys: RoleKeys) -> PdfReport | None:
+            report = await super().judge(file, at=at, keys=keys)
+            revoked = [(person.certificate, AT - DAY)]
+            place.answer = der(lists(issued_at=AT + HOUR, number=2, revoked=revoked)[0])
+            office.clock.jump(timedelta(seconds=2))
+            await desk.keeper.turn()
+            return report
+
+    judge = Slow(trust=trust, lists=kept.current)
+    work = valuer(office, tmp_path, judge)
+    await sent(office, pdf)
+
+    while await work.turn(judge):
+        pass
+    judge.close()
+
+    (event,) = await office.events("document.valued")
+    assert (event.facts["before"], event.facts["value"]) == ("checking", "copy")
+    assert signature_reasons(event) == [["revocation.revoked", "pdf.passed"]]
 
 
 async def test_a_list_nobody_of_ours_signed_turns_nothing_bad(desk: Desk, place: Place) -> None:

@@ -594,6 +594,7 @@ def _tables() -> None:
         sa.Column("document_key", sa.String(length=26), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("round", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("document_key"),
     )
     op.create_index("valuation_due", "valuation", ["due_at", "document_key"], unique=False)
