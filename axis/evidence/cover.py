@@ -8,6 +8,7 @@ from elsewhere: opening it asks nobody.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from html import escape
 from typing import Any, Final
 
 from axis.core.events import Event, EventKind
-from axis.core.model import VIETNAM, DeliveryState, LegalValue, Tier
+from axis.core.model import VIETNAM, DeliveryState, DocumentKey, LegalValue, Tier
 from axis.core.text import printable
 from axis.evidence.bundle import BEGINNINGS, Bundle
 from axis.evidence.words import KINDS, STATE_AFTER, STATES, TIERS, VALUES, Words
@@ -138,7 +139,7 @@ def _document_rows(bundle: Bundle, subject: Event) -> list[tuple[Words, str]]:
         (Words("Ngày ban hành", "Date of issue"), _day(facts.get("date"))),
         (Words("Loại văn bản", "Type"), _text(facts.get("type_name"))),
         (Words("Trích yếu", "Subject"), _text(facts.get("subject"))),
-        (Words("Cơ quan gửi", "Sending organ"), _text(facts.get("from"))),
+        (Words("Cơ quan gửi", "Sending organ"), _sender(bundle, subject)),
         (Words("Mã văn bản của bên gửi", "DocumentId"), _text(facts.get("document_id"))),
         (Words("Nghiệp vụ", "Business type"), _chosen(_TYPES, facts.get("business_type"))),
         (Words("Độ khẩn", "Urgency"), _chosen(_URGENCIES, facts.get("urgency"))),
@@ -152,6 +153,17 @@ def _document_rows(bundle: Bundle, subject: Event) -> list[tuple[Words, str]]:
         (Words("Gói tin kèm theo", "Bytes in this bundle"), _both(Words("có", "yes") if bundle.messages else Words("không, chỉ có mã băm", "no, digests only"))),
     ]  # fmt: skip
     return [(words, value) for words, value in rows if value]
+
+
+def _sender(bundle: Bundle, subject: Event) -> str:
+    """The code as the record has it; the name stands in the verification report only, whose digest is recorded."""
+    code = _text(subject.facts.get("from"))
+    report, _ = bundle.reports.get(DocumentKey(str(subject.document)), (b"", b""))
+    try:
+        name = json.loads(report)["sender"]["name"]
+    except (ValueError, LookupError, TypeError):
+        return code
+    return f"{_text(name)}<br><code>{code}</code>" if name else code
 
 
 def _tier(facts: Mapping[str, Any]) -> str:

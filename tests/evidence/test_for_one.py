@@ -21,7 +21,7 @@ from axis.ledger.store import SQLLedger, open_engine
 from tests.evidence.making import TRUST, export, number_and_sign
 from tests.flow.office import KEYS, Office
 from tests.flow.test_recall import recall_of
-from tests.flow.town import HANOI, NV, TTTT, a_letter, signed
+from tests.flow.town import HANOI, NV, TTTT, VPCP, a_letter, signed
 from tests.services.template import migrate
 
 
@@ -94,6 +94,7 @@ async def test_what_became_of_the_others_is_not_told(office: Office) -> None:
     assert told_of(mine, other) == [accepted]
     page = cover_page(mine).decode()
     assert (HANOI.code in page, TTTT.code in page) == (True, False)
+    assert f"{VPCP.name}<br><code>{VPCP.code}</code>" in page
 
 
 async def test_a_supplementary_sending_to_others_is_not_told(office: Office) -> None:
