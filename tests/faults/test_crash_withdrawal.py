@@ -77,7 +77,7 @@ async def _account(url: str, folder: Path, *, what: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.requirement("LR-22")
 def test_killed_at_every_moment_of_a_recall(tmp_path: Path) -> None:
     stage = _Stage(tmp_path)
