@@ -304,7 +304,8 @@ async def _added(
     for row in rows:
         assert row.station is not None, "what a station fetched went through a station"
         line: dict[str, JSON] = {
-            "id": ids.new(at),
+            # As if it had been made with the document: its year names the partition in which both are looked for.
+            "id": ids.new(acting.accepted_at),
             "organ": row.organ,
             "code": row.code,
             "name": row.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,10 @@ from axis.edxml.writer import AttachmentSource, edoc_bytes
 from axis.flow.acknowledge import offer_again
 from axis.ledger import tables as t
 from axis.ledger.check import check
+from axis.ledger.delivery_log import LogFilter
 from axis.ledger.life import life_of
-from axis.ledger.scope import Scope
+from axis.ledger.queries import Queries
+from axis.ledger.scope import Scope, Viewer
 from axis.ledger.trouble import groups
 from signing.sign import sign
 from tests.flow.office import LOG, Office
@@ -213,6 +215,23 @@ async def test_a_station_that_has_it_after_all_gets_the_recall_then(axis: Office
     assert [recall.document] == await fetch(axis, "bo-tttt")
     await axis.admit(answering(StatusCode.REGISTERED, recall_of(original), sender=TTTT), station="bo-tttt")
     assert await state_of(axis, first) == "recalled"
+
+
+@ONE_DATABASE
+async def test_a_recall_that_reaches_somebody_in_the_new_year(axis: Office) -> None:
+    """Asked back on the last day of a year, `fetched` on the first of the next: every list knows the recall's delivery."""
+    axis.clock.jump(datetime(2026, 12, 31, 16, 0, tzinfo=UTC) - axis.clock.now())
+    original = a_letter(receivers=(TTTT,))
+    await axis.admit(signed(original))
+    [listed] = await axis.inbox("bo-tttt")
+    recall = await axis.admit(signed(recall_of(original, receivers=(TTTT,))))
+    axis.clock.jump(timedelta(days=1))
+    await axis.say("bo-tttt", Outcome.FETCHED, listed.deliveries[0].delivery)
+
+    queries = Queries(axis.ledger, viewer=Viewer(name="test"), clock=axis.clock, ids=axis.ids)
+    rows = (await queries.log(LogFilter())).rows
+
+    assert [row["to"] for row in rows if row["document"] == recall.document] == [TTTT.code]
 
 
 @pytest.mark.requirement("LR-22")
