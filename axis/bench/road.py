@@ -29,6 +29,8 @@ WINDOW: Final = 64
 """Submissions one sender has under way at full load."""
 _READY_SECONDS: Final = 60.0
 _END_SECONDS: Final = 600.0
+_FLOOD_SECONDS: Final = 2.0
+"""Until what is handed in all at once lies in the broker."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +99,12 @@ class Pace:
 
 
 async def measure_road(
-    run: Running, letters: Sequence[tuple[str, bytes]], *, profile: Profile, pace: Pace
+    run: Running,
+    letters: Sequence[tuple[str, bytes]],
+    *,
+    profile: Profile,
+    pace: Pace,
+    behind: Sequence[tuple[str, bytes]] = (),
 ) -> Figure:
     """
     One profile at one pace.
@@ -107,8 +114,9 @@ async def measure_road(
         letters: Sender's code and signed bytes of each document.
         profile: What they are.
         pace: How they are handed in.
+        behind: A flood that was handed in all at once just before, and stands in their way; times are not of these.
     """
-    copies = len(letters) * profile.fanout
+    copies = (len(letters) + len(behind)) * profile.fanout
     spec = {
         "url": run.station_url,
         "http": None if run.servers.broker_url is None else run.http,
@@ -131,7 +139,11 @@ async def measure_road(
         before = {name: busy_ms_of(pids) for name, pids in parts.items()}
         own, everything = time.process_time(), busy_ms()
         began = time.perf_counter()
-        handed_in = await _hand_in(senders, letters, pace=pace)
+        async with asyncio.TaskGroup() as group:
+            if behind:
+                group.create_task(_hand_in(senders, behind, pace=Pace(), window=len(behind)))
+                await asyncio.sleep(_FLOOD_SECONDS)
+            handed_in = await _hand_in(senders, letters, pace=pace)
         async with asyncio.timeout(_END_SECONDS):
             seen: list[tuple[str, float]] = await takers.json()
             await _until_recorded(run)
@@ -150,7 +162,7 @@ async def measure_road(
         cpu_ms={name: value / len(letters) for name, value in spent.items()},
         load=pace.name,
         hubs=run.hubs,
-        times=percentiles([at - handed_in[digest] for digest, at in seen]),
+        times=percentiles([at - handed_in[digest] for digest, at in seen if digest in handed_in]),
     )
 
 
@@ -169,16 +181,20 @@ def _sender(run: Running, code: str) -> Station:
 
 
 async def _hand_in(
-    senders: Mapping[str, Station], letters: Sequence[tuple[str, bytes]], *, pace: Pace
+    senders: Mapping[str, Station],
+    letters: Sequence[tuple[str, bytes]],
+    *,
+    pace: Pace,
+    window: int = WINDOW,
 ) -> dict[str, float]:
     """When each letter was handed in, by digest; returns when the last has its receipt."""
     times: dict[str, float] = {}
-    turns = {code: asyncio.Semaphore(WINDOW) for code in senders}
+    turns = {code: asyncio.Semaphore(window) for code in senders}
 
     async def hand_in(code: str, body: bytes) -> None:
         async with turns[code]:
             times[sha256(body).hexdigest()] = time.perf_counter()
-            answer = await senders[code].submit(body)
+            answer = await senders[code].submit(body, within=_END_SECONDS)
         if answer.state is not SubmissionState.ACCEPTED:
             raise BenchFailed(f"{answer.state}: {answer.headline_en}")
 

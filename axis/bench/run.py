@@ -39,6 +39,11 @@ _SLOWEST_HOP: Final = {
 _WARM: Final = 40
 _LOADS: Final = (0.1, 0.8)
 _PACED_SECONDS: Final = 15.0
+_OVERLOAD: Final = 10
+_OVERLOAD_SECONDS: Final = 5.0
+_URGENT_PER_S: Final = 8.0
+_URGENT: Final = 3
+"""`Priority` of an urgent document."""
 
 Say = Callable[[str], None]
 
@@ -103,14 +108,16 @@ class _Bench:
         self._say = say
         self._written = 0
 
-    def next(self, profile: Profile, count: int) -> list[tuple[str, bytes]]:
+    def next(self, profile: Profile, count: int, priority: int = 0) -> list[tuple[str, bytes]]:
         """Letters nobody has seen yet."""
         first, self._written = self._written, self._written + count
         # A moment ago: a letter signed in the future would be refused.
         at = self._axis.clock.now() - timedelta(seconds=5)
         return [
             (agency.code, body)
-            for agency, body in letters(self._town, profile, count=count, first=first, at=at)
+            for agency, body in letters(
+                self._town, profile, count=count, first=first, at=at, priority=priority
+            )
         ]
 
     async def measure(self, *, hubs: int) -> list[Figure]:
@@ -139,7 +146,27 @@ class _Bench:
                             run, profile, max(20, round(rate * _PACED_SECONDS)), pace, title=title
                         )
                     )
+                if (
+                    plan.with_latency
+                    and plan.servers.broker_url is not None
+                    and all(one.name != "urgent" for one in found)
+                ):
+                    found.append(await self._urgent(run, profile, full.documents_per_s, title=title))
         return found
+
+    async def _urgent(self, run: Running, profile: Profile, taken_per_s: float, *, title: str) -> Figure:
+        """Urgent letters beside ten times as many normal ones as the axis takes in the same time."""
+        self._say(f"{title}: urgent beside a flood")
+        flood = await asyncio.to_thread(
+            self.next, profile, max(20, round(_OVERLOAD * _OVERLOAD_SECONDS * taken_per_s * self._plan.scale))
+        )
+        urgent = await asyncio.to_thread(
+            self.next, profile, round(_URGENT_PER_S * _OVERLOAD_SECONDS), _URGENT
+        )
+        pace = Pace(name=f"normal lane {_OVERLOAD}x", per_second=_URGENT_PER_S)
+        figure = await measure_road(run, urgent, profile=profile, pace=pace, behind=flood)
+        # Processor time is that of both: it says nothing of either.
+        return replace(figure, name="urgent", cpu_ms_per_document=None, cpu_ms={})
 
     async def _one(self, run: Running, profile: Profile, count: int, pace: Pace, *, title: str) -> Figure:
         self._say(f"{title}: {pace.name}")

@@ -151,7 +151,7 @@ def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued]]
 
 
 def letters(
-    town: Town, profile: Profile, *, count: int, first: int, at: datetime
+    town: Town, profile: Profile, *, count: int, first: int, at: datetime, priority: int = 0
 ) -> list[tuple[Agency, bytes]]:
     """
     Signed letters and their senders, each with its own number, content and receivers; one signature a document.
@@ -164,7 +164,7 @@ def letters(
         sender = town.senders[number % len(town.senders)]
         start = number * profile.fanout
         to = [town.receivers[(start + step) % len(town.receivers)] for step in range(profile.fanout)]
-        edoc = letter(number, sender=sender, receivers=to, at=at)
+        edoc = letter(number, sender=sender, receivers=to, at=at, priority=priority)
         edoc = replace(edoc, document_id=f"{edoc.document_id}-{number}")
         content = luck.randbytes(profile.attachment_bytes // 2).hex().encode()
         body = package(
