@@ -30,6 +30,7 @@ from sqlalchemy import (
     delete,
     insert,
     literal,
+    select,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -116,12 +117,17 @@ async def insert_rows(connection: AsyncConnection, table: Table, rows: Sequence[
 
 
 async def put_rows(
-    connection: AsyncConnection, table: Table, rows: Sequence[Values], *, adds: str | None = None
+    connection: AsyncConnection,
+    table: Table,
+    rows: Sequence[Values],
+    *,
+    adds: str | None = None,
+    returns: bool = False,
 ) -> list[Any]:
     """
-    Rows by primary key: those that are there become as given (all key: stay), or have the given number added in column `adds`.
+    Rows by primary key: those that are there become as given (all key: stay), or have the number in column `adds` added.
 
-    With `adds` the rows are returned as they are afterwards. Every key is given once.
+    Every key is given once. With `returns` the rows as they are afterwards, else none.
     """
     if not rows:
         return []
@@ -129,10 +135,9 @@ async def put_rows(
     columns = tuple(rows[0])
     ordered = sorted(rows, key=lambda row: tuple(row[key] for key in keys))
     if connection.dialect.name == "postgresql":
-        done = await connection.exec_driver_sql(
-            _put_text(table, columns, keys, adds), _arrays(columns, ordered)
-        )
-        return list(done) if adds else []
+        text = _put_text(table, columns, keys, adds, returns=returns)
+        done = await connection.exec_driver_sql(text, _arrays(columns, ordered))
+        return list(done) if returns else []
     new = sqlite.insert(table)
     changes: dict[str, ColumnElement[Any]] = {
         name: new.excluded[name] for name in columns if name not in keys
@@ -144,13 +149,14 @@ async def put_rows(
         if changes
         else new.on_conflict_do_nothing(index_elements=list(keys))
     )
-    if adds is None:
-        await connection.execute(statement, ordered)
+    await connection.execute(statement, ordered)
+    if not returns:
         return []
-    found: list[Any] = []
-    for row in ordered:
-        found += await connection.execute(statement.returning(*table.c), [row])
-    return found
+    # Many rows and RETURNING are a statement for each; nobody else writes meanwhile, so they are read instead.
+    given = {tuple(row[key] for key in keys) for row in rows}
+    query = select(table).where(*(among(table.c[key], {row[key] for row in rows}) for key in keys))
+    found = (await connection.execute(query)).all()
+    return [row for row in found if tuple(getattr(row, key) for key in keys) in given]
 
 
 async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequence[Values]) -> set[Any]:
@@ -163,11 +169,12 @@ async def insert_missing(connection: AsyncConnection, table: Table, rows: Sequen
         columns = tuple(rows[0])
         statement = f"{_insert_text(table, columns)} ON CONFLICT DO NOTHING RETURNING {_names([key])}"
         return set((await connection.exec_driver_sql(statement, _arrays(columns, ordered))).scalars())
-    new = sqlite.insert(table).on_conflict_do_nothing().returning(table.c[key])
-    free: set[Any] = set()
-    for row in ordered:
-        free |= set((await connection.execute(new, [row])).scalars())
-    return free
+    # One writer: what is free when it is looked at is free when it is written.
+    query = select(table.c[key]).where(among(table.c[key], [row[key] for row in ordered]))
+    taken = set((await connection.execute(query)).scalars())
+    free = {row[key]: row for row in reversed(ordered) if row[key] not in taken}
+    await insert_rows(connection, table, list(free.values()))
+    return set(free)
 
 
 async def change_rows(connection: AsyncConnection, table: Table, changes: Mapping[Key, Values]) -> None:
@@ -258,15 +265,17 @@ def _literal(value: object) -> str:
 
 
 @lru_cache(maxsize=256)
-def _put_text(table: Table, columns: tuple[str, ...], keys: tuple[str, ...], adds: str | None) -> str:
+def _put_text(
+    table: Table, columns: tuple[str, ...], keys: tuple[str, ...], adds: str | None, *, returns: bool
+) -> str:
     if adds is not None:
         changes = f'"{adds}" = "{table.name}"."{adds}" + excluded."{adds}"'
     else:
         changes = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
-    returning = f" RETURNING {_names(column.name for column in table.c)}" if adds else ""
+    returning = f" RETURNING {_names(column.name for column in table.c)}" if returns else ""
     # A row that is all key is there or is not.
-    what = f"UPDATE SET {changes}{returning}" if changes else "NOTHING"
-    return f"{_insert_text(table, columns)} ON CONFLICT ({_names(keys)}) DO {what}"
+    what = f"UPDATE SET {changes}" if changes else "NOTHING"
+    return f"{_insert_text(table, columns)} ON CONFLICT ({_names(keys)}) DO {what}{returning}"
 
 
 @lru_cache(maxsize=256)

@@ -500,7 +500,7 @@ class SQLTransaction:
         first: dict[tuple[OrganNumber, OrganNumber], int] = {}
         rows = [{"sender": sender, "receiver": receiver, "n": n} for (sender, receiver), n in counts.items()]
         # Written at once, as that is what makes another transaction wait; `append` finds it as its events say.
-        for row in await put_rows(self.connection, t.pair, rows, adds="n"):
+        for row in await put_rows(self.connection, t.pair, rows, adds="n", returns=True):
             pair = OrganNumber(row.sender), OrganNumber(row.receiver)
             first[pair] = row.n - counts[pair] + 1
             self._numbered[("receiver", row.receiver), ("sender", row.sender)] = row.n

@@ -114,7 +114,7 @@ async def test_rows_are_changed_put_added_to_and_removed(ledger: SQLLedger) -> N
         counted = [
             {
                 (row.sender, row.receiver): row.n
-                for row in await put_rows(tx.connection, t.pair, rows, adds="n")
+                for row in await put_rows(tx.connection, t.pair, rows, adds="n", returns=True)
             }
             for rows in (
                 [{"sender": 1, "receiver": 2, "n": 3}, {"sender": 1, "receiver": 1, "n": 1}],
