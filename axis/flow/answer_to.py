@@ -196,3 +196,9 @@ def shown_after(shown: str | None, code: StatusCode) -> str | None:
     if shown == "02":
         return shown if new == "01" else new
     return max(shown, new, key=SHOWN_ORDER.index)
+
+
+def asks_for_an_answer(target: Target, delivery: DeliveryRow) -> bool:
+    """Whether the delivery waits for the 15 or 16 that a status brings."""
+    acts = target.document.business_type in {BusinessType.RECALL, BusinessType.UPDATE}
+    return acts or delivery.request in {RequestState.ASKED, RequestState.REJECTED}

@@ -22,10 +22,10 @@ from axis.core.ports import Blobs, Clock, Directories, Ledger, Outbox
 from axis.core.reasons import Cause, ReasonCode
 from axis.core.rows import SubmissionRow
 from axis.flow.bells import Bells
+from axis.flow.decide import Judged
 from axis.flow.outcomes import Hold
 from axis.flow.pipeline import Pipeline
 from axis.flow.receive import Inbound
-from axis.flow.record import Judged
 
 log = structlog.get_logger(__name__)
 

@@ -35,11 +35,12 @@ from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.edxml.message import PriorityScale
 from axis.flow.bells import Bells
 from axis.flow.deadlines import SHIPPED_CALENDAR
+from axis.flow.decide import Judged, inbound_of
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.parse import parse
 from axis.flow.quota import Meter
 from axis.flow.receive import Inbound, World, receive
-from axis.flow.record import Judged, inbound_of, record
+from axis.flow.record import record
 from axis.flow.route import route
 from axis.flow.validate import validate
 from axis.flow.verify import verify

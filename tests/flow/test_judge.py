@@ -11,10 +11,10 @@ from axis.core.model import DeliveryState, Digest, Lane, LegalValue, SubmissionI
 from axis.core.reasons import ReasonCode
 from axis.demo.letters import Agency, Pen, package, spoilt, status, with_doctype
 from axis.edxml.message import StatusCode
+from axis.flow.decide import Judged
 from axis.flow.outcomes import Hold, Refusal
 from axis.flow.pipeline import judge
 from axis.flow.receive import receive
-from axis.flow.record import Judged
 from axis.flow.route import Routed
 from signing.keys import KeySigner
 from signing.skeleton import Limits
