@@ -187,15 +187,15 @@ class _Deliveries:
         """
         Whether this is `fetched` of an earlier try, overtaken by the "fail" that ended it: two hubs read one queue.
 
-        It waits, was handed over before and is on no publisher's way out: taken for a new one, it would wait for the
-        end of something nobody has begun.
+        It waits, was handed over or failed before and is on no publisher's way out: taken for a new one, it would wait
+        for the end of something nobody has begun.
         """
         assert row.consignment is not None, "what is no station's was ignored before"
         consignment = self._consignments[row.consignment]
         return (
             row.state is DeliveryState.WAITING
             and row.request is not RequestState.WITHDRAWING
-            and consignment.attempt > 0
+            and (consignment.attempt > 0 or row.failures > 0)
             and not consignment.is_leased
         )
 

@@ -127,8 +127,9 @@ async def record_hand_over(
     """
     Record that these consignments, published or listed under these message ids, were handed over.
 
-    What was settled meanwhile, by a status or a quick station, stays as it is. What was recalled while it was on its
-    way is asked back at once: its bytes may lie in the station's queue.
+    What was settled meanwhile, by a status or a quick station, stays as it is; so does what a quick station has failed
+    to take, which waits to be offered again and is in no queue. What was recalled while it was on its way is asked back
+    at once: its bytes may lie in the station's queue.
     """
     published_as_wanted_back = {ref.delivery for ready, _ in handed for ref in ready.asked_back}
     message_ids = {ready.row.id: message_id for ready, message_id in handed}
@@ -142,6 +143,9 @@ async def record_hand_over(
         documents = {ready.row.id: ready.document for ready, _ in handed}
         events = []
         for row in rows.values():
+            if not row.is_leased:
+                # Its lease was given back with the failure: recorded as handed over, nobody would offer it again.
+                continue
             every = [deliveries[position] for position in inside.get(row.id, ())]
             event = step_event(
                 DeliveryStep.HAND_OVER,

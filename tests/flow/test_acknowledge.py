@@ -253,6 +253,28 @@ async def test_what_was_acknowledged_before_it_was_recorded_as_handed_over_stays
 
 
 @pytest.mark.usefixtures("sent")
+async def test_what_failed_before_it_was_recorded_as_handed_over_is_offered_again(office: Office) -> None:
+    """A quick station with a full disk: nothing of it is in a queue any more, so nothing says that it was handed over."""
+    station = office.country.directory.stations[StationId("ha-noi")]
+    at = office.clock.now()
+    leased = await office.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=10)
+    ready = await office.outbox.ready(leased, refs=50)
+    deliveries = [ref.delivery for ref in ready[0].deliveries]
+    await office.say("ha-noi", Outcome.FETCHED, *deliveries)
+    await office.say("ha-noi", Outcome.FAIL, *deliveries, reason="disk full")
+    await record_hand_over(
+        [(one, "m-9") for one in ready], ledger=office.ledger, clock=office.clock, ids=office.ids
+    )
+    # The word of another hub that read the same queue.
+    await office.say("ha-noi", Outcome.FETCHED, *deliveries)
+    states = await office.states()
+    office.clock.jump(timedelta(seconds=31))
+
+    assert {WAITING} == {state for code, state in states.items() if code.endswith("H26")}
+    assert deliveries == await _mine(office)
+
+
+@pytest.mark.usefixtures("sent")
 async def test_many_statements_share_a_transaction_in_order(office: Office) -> None:
     """Fetched and done of the same delivery in one batch: done counts."""
     deliveries = await _mine(office)
