@@ -80,8 +80,8 @@ async def run_bench(plan: Plan, *, say: Say) -> dict[str, Any]:
             servers["rabbitmq"] = await look_at_broker(settings)
             await apply_topology(settings, progress=say, say=lambda _, english: english)
         say("stations and keys")
-        most = max(profile.fanout for profile in plan.profiles)
-        town = await build_town(axis, settings, receivers=max(6, most), advance=lambda: None)
+        most = max(_receivers_of(profile) for profile in plan.profiles)
+        town = await build_town(axis, settings, receivers=most, advance=lambda: None)
         bench = _Bench(plan=plan, axis=axis, town=town, environ=environ, say=say)
         for hubs in plan.hubs:
             figures += await bench.measure(hubs=hubs)
@@ -99,6 +99,11 @@ async def run_bench(plan: Plan, *, say: Say) -> dict[str, Any]:
     }
 
 
+def _receivers_of(profile: Profile) -> int:
+    """How many stations take part in a profile: more than one document goes to, as in earnest."""
+    return max(6, profile.fanout)
+
+
 class _Bench:
     def __init__(self, *, plan: Plan, axis: Axis, town: Town, environ: dict[str, str], say: Say) -> None:
         self._plan = plan
@@ -113,18 +118,18 @@ class _Bench:
         first, self._written = self._written, self._written + count
         # A moment ago: a letter signed in the future would be refused.
         at = self._axis.clock.now() - timedelta(seconds=5)
+        # To those who take them, however many stations there are.
+        town = replace(self._town, receivers=self._town.receivers[: _receivers_of(profile)])
         return [
             (agency.code, body)
-            for agency, body in letters(
-                self._town, profile, count=count, first=first, at=at, priority=priority
-            )
+            for agency, body in letters(town, profile, count=count, first=first, at=at, priority=priority)
         ]
 
     async def measure(self, *, hubs: int) -> list[Figure]:
         plan, found = self._plan, []
         for profile in plan.profiles:
             count = plan.count(profile)
-            town = replace(self._town, receivers=self._town.receivers[: max(6, profile.fanout)])
+            town = replace(self._town, receivers=self._town.receivers[: _receivers_of(profile)])
             floor = None
             title = f"{profile.name} x {profile.fanout}"
             if plan.servers.broker_url is not None:
