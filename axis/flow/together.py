@@ -4,8 +4,9 @@ Callers that come at the same time share one call: group commit for whatever is 
 A caller gets the result of its own item, or the error of the batch it was in. Nothing waits on purpose: while one
 batch is under way the next one gathers, so batches grow with the load and a lone caller is served at once.
 
-What waits is served in turns: the most urgent rank first, with an eighth of a batch left for the others, and within a rank one item of each party after the other, so
-that a party that brings very many waits for itself and not the others for it. The items of one party keep their order.
+What waits is served in turns: the most urgent rank first, with an eighth of a batch left for the others, and within a
+rank one item of each party after the other, so that a party that brings very many waits for itself and not the others
+for it. The items of one party keep their order.
 """
 
 from __future__ import annotations

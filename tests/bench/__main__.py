@@ -2,6 +2,7 @@
 `axis bench` on a private RabbitMQ and PostgreSQL: `make bench`. Writes docs/bench.json and docs/bench.md.
 
     python -m tests.bench [OPTIONS OF axis bench]     with options it only measures and writes no page
+    python -m tests.bench --page 0.2                  the page, from a fifth of the documents
 """
 
 import json
@@ -30,9 +31,11 @@ def main(options: list[str]) -> int:
                 "--broker", vhost.url, "--management", broker.management_url,
                 "--database", database.url_of(database.create()),
             ]  # fmt: skip
+            if options[:1] == ["--page"]:
+                return _write_page(servers, scale=options[1])
             if options:
                 return _axis_bench(*servers, *options)
-            return _write_page(servers)
+            return _write_page(servers, scale="1")
         finally:
             services.stop()
     except ServiceUnavailable as error:
@@ -44,7 +47,7 @@ def _axis_bench(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-m", "axis", "bench", *arguments], check=False).returncode
 
 
-def _write_page(servers: list[str]) -> int:
+def _write_page(servers: list[str], *, scale: str) -> int:
     results: list[dict[str, Any]] = []
     runs = (
         [*servers],
@@ -54,7 +57,7 @@ def _write_page(servers: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number, arguments in enumerate(runs):
             found = Path(folder) / f"{number}.json"
-            status = _axis_bench(*arguments, "--output", str(found))
+            status = _axis_bench(*arguments, "--scale", scale, "--output", str(found))
             if status:
                 return status
             results.append(json.loads(found.read_text()))
