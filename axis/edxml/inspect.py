@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from axis.core.errors import NotAllowed, NotFound, ServiceUnavailable
-from axis.core.model import Kind, Tier
+from axis.core.model import BusinessType, Kind, Tier
 from axis.core.reasons import REASONS, Detail, ReasonCode
 from axis.edxml import findings as f
 from axis.edxml import rules
@@ -188,6 +188,8 @@ def _of_status(facts: Inspection, status: Status) -> Inspection:
     answered, at = status.response_for, status.timestamp
     about: Inspection = {
         **facts,
+        # As wherever Bussiness is missing; a status never has one.
+        "business_type": int(BusinessType.NEW),
         "status_code": status.status_code or None,
         "description": status.description or None,
         "timestamp": None if at is None or at.value is None else at.value.isoformat(),

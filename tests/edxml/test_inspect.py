@@ -47,7 +47,7 @@ class Sample:
     document_id: str = _ID
     code: str | None = "7816/VPCP-TTĐT"
     issued: str | None = "2018-09-28"
-    business_type: int | None = None
+    business_type: int = 0
     priority: int | None = None
     status_code: str | None = None
     attachments: list[tuple[str, str, str, str, int]] = field(default_factory=list)
