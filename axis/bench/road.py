@@ -147,6 +147,9 @@ async def measure_road(
         async with asyncio.timeout(_END_SECONDS):
             seen: list[tuple[str, float]] = await takers.json()
             await _until_recorded(run)
+        for child in (child for children in run.parts.values() for child in children):
+            if child.has_ended:
+                raise BenchFailed(f"{child.name} ended while it was measured")
         seconds = time.perf_counter() - began
         spent = {name: busy_ms_of(pids) - before[name] for name, pids in parts.items()}
         spent["senders"] = (time.process_time() - own) * 1000

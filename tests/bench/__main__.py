@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,18 @@ def main(options: list[str]) -> int:
         services = SharedServices.make(environment={})
         try:
             broker, database = services.broker(), services.database()
-            vhost = broker.make_vhost()
-            servers = [
-                "--broker", vhost.url, "--management", broker.management_url,
-                "--database", database.url_of(database.create()),
-            ]  # fmt: skip
+
+            def servers() -> list[str]:
+                """Empty ones: every axis has keys of its own, and believes no other's log."""
+                return [
+                    "--broker", broker.make_vhost().url, "--management", broker.management_url,
+                    "--database", database.url_of(database.create()),
+                ]  # fmt: skip
+
             if options[:1] == ["--page"]:
                 return _write_page(servers, scale=options[1])
             if options:
-                return _axis_bench(*servers, *options)
+                return _axis_bench(*servers(), *options)
             return _write_page(servers, scale="1")
         finally:
             services.stop()
@@ -47,11 +51,11 @@ def _axis_bench(*arguments: str) -> int:
     return subprocess.run([sys.executable, "-m", "axis", "bench", *arguments], check=False).returncode
 
 
-def _write_page(servers: list[str], *, scale: str) -> int:
+def _write_page(servers: Callable[[], list[str]], *, scale: str) -> int:
     results: list[dict[str, Any]] = []
     runs = (
-        [*servers],
-        [*servers, "--hubs", "2", "--profile", "100KBx3", "--no-latency"],
+        servers(),
+        [*servers(), "--hubs", "2", "--profile", "100KBx3", "--no-latency"],
         ["--profile", "10KBx3", "--profile", "100KBx3"],
     )
     with tempfile.TemporaryDirectory() as folder:
