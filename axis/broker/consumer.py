@@ -11,7 +11,6 @@ How messages are taken, and what happens to one that kills whoever takes it: `ax
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -295,8 +294,14 @@ class Consumer:
         """All of it in one call; when that cannot be, one after the other: what is wrong with one stays with it."""
         if not said:
             return {}
-        with contextlib.suppress(Exception):
+        try:
             await attempt.insist(lambda: self._desk.say_all(list(said.values())))
+        except GaveUp:
+            raise
+        except Exception:  # noqa: BLE001 - said, and told apart below
+            # Whose fault it is shows below; that it happened must not be hidden by all of them passing alone.
+            _log.exception("statements.one_by_one", statements=len(said))
+        else:
             return {}
         faults: dict[int, Exception] = {}
         for tag, one in said.items():

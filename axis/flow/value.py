@@ -7,9 +7,10 @@ The legal value of a document, from the signatures inside its attachments. Off t
     4 record   the values and what was found in each file, unless somebody else has; sender and receivers are told
 
 A crash anywhere costs the time of step 1: another process takes the documents, or the same one again; one that was
-taken before and nothing came of it is taken alone, so that it costs no other its tries. A file that hangs, eats memory or brings its process down is tried again and then costs the document its value, with the reason at
-that file. What nobody can tell yet (revocation) stays "being checked", and so does everything for want of roots: those
-are ours to mend.
+taken before and nothing came of it is taken alone, so that it costs no other its tries. A file that hangs, eats memory
+or brings its process down is tried again and then costs the document its value, with the reason at that file. What
+nobody can tell yet (revocation) stays "being checked", and so does everything for want of roots: those are ours to
+mend.
 
 Never changes what was accepted, never stops a delivery, and never looks into a file in the hub's own process.
 """
