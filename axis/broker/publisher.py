@@ -54,7 +54,9 @@ class PublishLimits:
     doubtful_seconds: float = 2
     """The same for a station whose queue has let a publish time out: it goes a way of its own."""
     nacked_seconds: float = 1.0
-    """A channel that only nacks for so long is replaced."""
+    """A channel that only nacks for one queue for so long is replaced."""
+    longest_nacked_seconds: float = 60
+    """The same for a queue that nacks on fresh channels, too: each one doubles the time, up to this."""
     longest_pause_seconds: float = 0.5
     """Longest pause between calls while everything is nacked."""
 
@@ -248,7 +250,7 @@ class BrokerPublisher:
             raise ServiceUnavailable(SERVICE, cause_of(error)) from error
         else:
             lane.answered_at = loop.time()
-            road.learn(result)
+            road.learn(parcel.queue, result)
             if road is not self._main and result is not Published.REFUSED:
                 self._trust(parcel.station)
             return result
@@ -340,6 +342,15 @@ class BrokerPublisher:
         return _Parcel(one.station, queue, body, properties)
 
 
+@dataclass(slots=True)
+class _Nacking:
+    """A queue that has only nacked on this channel."""
+
+    since: float
+    patience: float
+    """Seconds until the channel is replaced."""
+
+
 class _Road:
     """A connection and the one channel that is sent over; an old channel may still be waiting for answers."""
 
@@ -351,6 +362,10 @@ class _Road:
         self._opening = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
         self._nacked_since: float | None = None
+        """Since when nothing was confirmed, whatever the queue."""
+        self._nacking: dict[str, _Nacking] = {}
+        self._is_stale = False
+        """The channel has nacked for one queue for too long."""
 
     async def open_lane(self) -> _Lane:
         """
@@ -360,31 +375,36 @@ class _Road:
             ServiceUnavailable: the broker does not answer.
         """
         lane = self.lane
-        if lane is not None and not lane.channel.is_closed and not self._only_nacks:
+        if lane is not None and not lane.channel.is_closed and not self._is_stale:
             return lane
         async with self._opening:
-            if self.lane is not None and self._only_nacks:
-                # A 3.10 channel can keep nacking for ever after the leader of its queues died, although there is a
-                # new one (rabbitmq-server PR 9241). A fresh channel asks afresh.
+            if self.lane is not None and self._is_stale:
                 self._replace(self.lane)
-                self._nacked_since = None
             if self.lane is None or self.lane.channel.is_closed:
                 self.lane = _Lane(await self.link.open_channel(confirms=True))
+                self._is_stale = False
             return self.lane
 
-    @property
-    def _only_nacks(self) -> bool:
-        return (
-            self._nacked_since is not None
-            and asyncio.get_running_loop().time() - self._nacked_since >= self._limits.nacked_seconds
-        )
+    def learn(self, queue: str, result: Published) -> None:
+        """
+        What the broker said of a queue.
 
-    def learn(self, result: Published) -> None:
-        """What the broker said."""
+        A 3.10 channel can keep nacking for one queue for ever after its leader died, although there is a new one
+        (rabbitmq-server PR 9241), while it confirms for all others. A fresh channel asks afresh.
+        """
+        now = asyncio.get_running_loop().time()
         if result is not Published.REFUSED:
             self._nacked_since = None
-        elif self._nacked_since is None:
-            self._nacked_since = asyncio.get_running_loop().time()
+            self._nacking.pop(queue, None)
+            return
+        if self._nacked_since is None:
+            self._nacked_since = now
+        nacking = self._nacking.setdefault(queue, _Nacking(since=now, patience=self._limits.nacked_seconds))
+        if now - nacking.since >= nacking.patience:
+            self._is_stale = True
+            # If the queue is full or broken, fresh channels do not help, and should not cost one a second.
+            nacking.since = now
+            nacking.patience = min(nacking.patience * 2, self._limits.longest_nacked_seconds)
 
     async def pause_after_nacks(self) -> None:
         """While everything is nacked: as long again as that has been going on."""

@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -174,6 +175,43 @@ async def test_a_channel_that_only_nacks_is_replaced(vhost: Vhost) -> None:
 
         await tap.drain(queues(full).inbox)
         assert await publisher.publish([outgoing(full, number)]) == [Published.CONFIRMED]
+
+
+async def test_a_channel_that_only_nacks_for_one_queue_is_replaced(vhost: Vhost) -> None:
+    """The dead leader is one queue's: those that others confirm on the same channel say nothing about it."""
+    full, free = a_station("stuck"), a_station("flowing")
+    async with a_publisher(vhost.url, limits=QUICK) as publisher:
+        await prepare(publisher, free)
+        await declare_full(vhost, full)
+        assert await publisher.publish([outgoing(full, 0)]) == [Published.REFUSED]
+        first = publisher._main.lane
+
+        async with asyncio.timeout(10):
+            while publisher._main.lane is first:
+                assert await publisher.publish([outgoing(full, 1), outgoing(free, 1)]) == [
+                    Published.REFUSED,
+                    Published.CONFIRMED,
+                ]
+
+
+async def test_a_queue_that_nacks_on_fresh_channels_too_costs_fewer_and_fewer_of_them(vhost: Vhost) -> None:
+    """A queue that is full stays so; its neighbours must not get a new channel every second for that."""
+    full = a_station("brimful")
+    limits = replace(QUICK, nacked_seconds=0.05, longest_pause_seconds=0.01)
+    async with a_publisher(vhost.url, limits=limits) as publisher:
+        await publisher.declare_hub()
+        await declare_full(vhost, full)
+        fresh_at: list[float] = []
+        lane = publisher._main.lane
+        async with asyncio.timeout(30):
+            while len(fresh_at) < 6:
+                assert await publisher.publish([outgoing(full, 1)]) == [Published.REFUSED]
+                if publisher._main.lane is not lane:
+                    lane = publisher._main.lane
+                    fresh_at.append(asyncio.get_running_loop().time())
+
+    lasted = [after - before for before, after in pairwise(fresh_at)]
+    assert all(seconds >= 0.05 * 2**n for n, seconds in enumerate(lasted)), lasted
 
 
 async def test_a_station_without_valid_names_is_our_fault(vhost: Vhost) -> None:
