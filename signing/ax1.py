@@ -93,6 +93,7 @@ SIGNING_TIME, SIGNING_CERTIFICATE, CERT, CERT_DIGEST = map(
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|[+-]\d\d:\d\d)")
+_ID_ENDINGS = frozenset({"id", "Id", "iD", "ID"})
 _SPACE = " \t\r\n"
 
 
@@ -191,7 +192,8 @@ def survey(root: etree._Element) -> Survey:
         else:
             found.append(element)
         for name, value in element.items():
-            if local_name(str(name)) == "id":
+            # Few attributes end so: the others need no closer look.
+            if name[-2:] in _ID_ENDINGS and local_name(name) == "id":
                 ids.append((element, str(value)))
     return Survey(by_tag=by_tag, by_name=by_name, ids=tuple(ids))
 

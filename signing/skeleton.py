@@ -227,9 +227,12 @@ def read_skeleton(
     """
     reading = _Reading(limits or Limits(), sink or NullSink())
     stream = BytesIO(source) if isinstance(source, bytes) else source
-    for chunk in _chunks(stream):
-        reading.feed(chunk)
-    return reading.close()
+    try:
+        for chunk in _chunks(stream):
+            reading.feed(chunk)
+        return reading.close()
+    finally:
+        reading.leave()
 
 
 def _why(error: expat.ExpatError, there: bytes) -> Reason:
@@ -330,8 +333,8 @@ class _Reading:
         self._content: _Content | None = None
         self._marks: list[int] = []
         self._parts: list[Part] = []
-        self._depth = 0
         self._elements = 0
+        self._ended: list[str] = []
         self._declared = 0
         self._declared_before = 0
         self._contents = 0
@@ -346,7 +349,8 @@ class _Reading:
         parser = expat.ParserCreate("UTF-8", " ")
         parser.ordered_attributes = True
         parser.StartElementHandler = self._on_start
-        parser.EndElementHandler = self._on_end
+        # Half of all calls: how many have ended is all there is to know, and a list counts without our code.
+        parser.EndElementHandler = self._ended.append
         parser.StartNamespaceDeclHandler = self._on_namespace
         parser.StartDoctypeDeclHandler = self._on_doctype
         parser.XmlDeclHandler = self._on_declaration
@@ -392,6 +396,10 @@ class _Reading:
                 trailing_whitespace=len(xml) - len(xml.rstrip(_WHITESPACE)),
             ),
         )
+
+    def leave(self) -> None:
+        """Let go of the parser, which holds this in turn: neither has to wait for the garbage collector."""
+        del self._parser
 
     def _look_at_first_bytes(self, chunk: bytes) -> None:
         if chunk.startswith(_FOREIGN_ENCODING):
@@ -442,9 +450,8 @@ class _Reading:
 
     def _on_start(self, name: str, attributes: list[str]) -> None:
         # Called for every element, so it looks closer only where there is something to look at.
-        self._depth = depth = self._depth + 1
         self._elements = elements = self._elements + 1
-        if depth > self._max_depth or elements > self._max_elements:
+        if elements - len(self._ended) > self._max_depth or elements > self._max_elements:
             self._refuse_size()
         if attributes:
             if len(attributes) > self._max_attribute_items:
@@ -455,13 +462,13 @@ class _Reading:
             self._begin_content()
 
     def _note_digest(self, attributes: list[str]) -> None:
-        named = dict(zip(attributes[::2], attributes[1::2], strict=True))
-        wider = _WIDER_DIGESTS.get(named.get("Algorithm", ""))
-        if wider is not None:
-            self._wider.add(wider)
+        # In whatever attribute it stands: a digest too many costs time, one too few a signature that holds.
+        for value in attributes:
+            if value in _WIDER_DIGESTS:
+                self._wider.add(_WIDER_DIGESTS[value])
 
     def _refuse_size(self) -> None:
-        if self._depth > self._max_depth:
+        if self._elements - len(self._ended) > self._max_depth:
             raise MessageError(Reason.XML_TOO_DEEP, f"more than {self._max_depth} levels")
         raise MessageError(Reason.XML_TOO_MANY_ELEMENTS, f"more than {self._max_elements}")
 
@@ -484,15 +491,12 @@ class _Reading:
         self._marks.append(self._parser.CurrentByteIndex)
         self._parser.CharacterDataHandler = None
 
-    def _on_end(self, _name: str) -> None:
-        self._depth -= 1
-
-    def _on_end_of_content(self, _name: str) -> None:
-        self._depth -= 1
+    def _on_end_of_content(self, name: str) -> None:
+        self._ended.append(name)
         self._inside_content = False
         self._parser.CharacterDataHandler = None
         self._parser.StartElementHandler = self._on_start
-        self._parser.EndElementHandler = self._on_end
+        self._parser.EndElementHandler = self._ended.append
         self._marks.append(self._parser.CurrentByteIndex if self._text_seen else _EMPTY_CONTENT)
 
     def _on_namespace(self, _prefix: str | None, _uri: str | None) -> None:

@@ -159,6 +159,6 @@ def test_a_small_message_is_no_slower_than_by_a_tree() -> None:
     """Cutting the stream pays for large messages; for small ones it must not cost: signxml judges by a whole tree."""
     message = a_message(10_000)
 
-    ours_ms, tree_ms = cpu_ms(partial(ours, message), partial(signxml, message))
+    ours_ms, tree_ms = cpu_ms(partial(ours, message), partial(signxml, message, roots=None))
 
     assert ours_ms < tree_ms
