@@ -23,7 +23,10 @@ class Figure:
     """One measurement. What was not measured is None."""
 
     name: str
-    """`hop`: the floor; `axis`: the whole way; `admission`: judged and recorded in one process, no wire."""
+    """
+    `hop`: the floor; `axis`: the whole way; `admission`: judged and recorded in one process, no wire; `value`:
+    until the sender is told what the signed files are worth.
+    """
     profile: str
     """Size of the attachments of one document, and what is special about it."""
     fanout: int
@@ -35,7 +38,7 @@ class Figure:
     cpu_ms: Mapping[str, float] = field(default_factory=dict)
     """The same by part, in milliseconds a document."""
     times: Times | None = None
-    """From handing in to the complete, checked bytes in a receiver's hands."""
+    """From handing in to the complete, checked bytes in a receiver's hands, or to the word of the legal value."""
     ratio_to_hop: float | None = None
     """Documents a second against the floor of the same bytes in the same run; None when the floor was too slow."""
     load: str = "full"

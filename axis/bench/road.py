@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
@@ -23,6 +23,7 @@ from axis.bench.machine import busy_ms, busy_ms_of, pids_named
 from axis.bench.processes import BenchFailed, Child
 from axis.bench.town import Profile, Servers, Town
 from axis.bootstrap import Axis
+from axis.core.events import EventKind
 from axis.core.model import SubmissionState
 
 WINDOW: Final = 64
@@ -116,6 +117,48 @@ async def measure_road(
         pace: How they are handed in.
         behind: A flood that was handed in all at once just before, and stands in their way; times are not of these.
     """
+    carried = await _carry(run, letters, profile=profile, pace=pace, behind=behind)
+    return carried.figure
+
+
+async def measure_values(
+    run: Running, letters: Sequence[tuple[str, bytes]], *, profile: Profile, pace: Pace
+) -> list[Figure]:
+    """The same of documents with signed files, and how long it takes until the sender is told what they are worth."""
+    carried = await _carry(run, letters, profile=profile, pace=pace, with_values=True)
+    handed_in = {one.document: one.at for one in carried.handed_in.values()}
+    lags = [carried.valued[document] - at for document, at in handed_in.items()]
+    # Processor time is that of both, and stands with the road.
+    value = replace(
+        carried.figure, name="value", times=percentiles(lags), cpu_ms_per_document=None, cpu_ms={}
+    )
+    return [carried.figure, value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HandedIn:
+    at: float
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Carried:
+    figure: Figure
+    handed_in: Mapping[str, _HandedIn]
+    """By digest."""
+    valued: Mapping[str, float]
+    """When its sender was told what a document is worth."""
+
+
+async def _carry(
+    run: Running,
+    letters: Sequence[tuple[str, bytes]],
+    *,
+    profile: Profile,
+    pace: Pace,
+    behind: Sequence[tuple[str, bytes]] = (),
+    with_values: bool = False,
+) -> _Carried:
     copies = (len(letters) + len(behind)) * profile.fanout
     spec = {
         "url": run.station_url,
@@ -123,6 +166,8 @@ async def measure_road(
         "expected": copies,
         "stations": [_login(run.town, agency.code) for agency in run.town.receivers],
     }
+    valued: dict[str, float] = {}
+    news = asyncio.Event()
     async with AsyncExitStack() as stack:
         takers = await stack.enter_async_context(Child.of("axis.bench.stations", spec))
         senders = {
@@ -140,10 +185,20 @@ async def measure_road(
         own, everything = time.process_time(), busy_ms()
         began = time.perf_counter()
         async with asyncio.TaskGroup() as group:
+            readers = [
+                group.create_task(_read_values(station, valued, news))
+                for station in (senders.values() if with_values else ())
+            ]
             if behind:
                 group.create_task(_hand_in(senders, behind, pace=Pace(), window=len(behind)))
                 await asyncio.sleep(_FLOOD_SECONDS)
             handed_in = await _hand_in(senders, letters, pace=pace)
+            async with asyncio.timeout(_END_SECONDS):
+                while with_values and not {one.document for one in handed_in.values()} <= valued.keys():
+                    news.clear()
+                    await news.wait()
+            for reader in readers:
+                reader.cancel()
         async with asyncio.timeout(_END_SECONDS):
             seen: list[tuple[str, float]] = await takers.json()
             await _until_recorded(run)
@@ -154,7 +209,7 @@ async def measure_road(
         spent = {name: busy_ms_of(pids) - before[name] for name, pids in parts.items()}
         spent["senders"] = (time.process_time() - own) * 1000
         everything = busy_ms() - everything
-    return Figure(
+    figure = Figure(
         name="axis" if run.servers.broker_url is not None else "embedded",
         profile=profile.name,
         fanout=profile.fanout,
@@ -165,8 +220,19 @@ async def measure_road(
         cpu_ms={name: value / len(letters) for name, value in spent.items()},
         load=pace.name,
         hubs=run.hubs,
-        times=percentiles([at - handed_in[digest] for digest, at in seen if digest in handed_in]),
+        times=percentiles([at - handed_in[digest].at for digest, at in seen if digest in handed_in]),
     )
+    return _Carried(figure=figure, handed_in=handed_in, valued=valued)
+
+
+async def _read_values(sender: Station, valued: dict[str, float], news: asyncio.Event) -> None:
+    """Note when it is told what a document is worth, of earlier runs' documents too."""
+    async with sender.events() as events:
+        async for told in events:
+            event = told.event
+            if event is not None and event.kind is EventKind.DOCUMENT_VALUED:
+                valued.setdefault(str(event.document), time.perf_counter())
+                news.set()
 
 
 def _login(town: Town, code: str) -> dict[str, str | None]:
@@ -189,17 +255,18 @@ async def _hand_in(
     *,
     pace: Pace,
     window: int = WINDOW,
-) -> dict[str, float]:
+) -> dict[str, _HandedIn]:
     """When each letter was handed in, by digest; returns when the last has its receipt."""
-    times: dict[str, float] = {}
+    times: dict[str, _HandedIn] = {}
     turns = {code: asyncio.Semaphore(window) for code in senders}
 
     async def hand_in(code: str, body: bytes) -> None:
         async with turns[code]:
-            times[sha256(body).hexdigest()] = time.perf_counter()
+            at = time.perf_counter()
             answer = await senders[code].submit(body, within=_END_SECONDS)
         if answer.state is not SubmissionState.ACCEPTED:
             raise BenchFailed(f"{answer.state}: {answer.headline_en}")
+        times[sha256(body).hexdigest()] = _HandedIn(at=at, document=str(answer.document))
 
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:

@@ -16,7 +16,7 @@ from axis.bench.admission import measure_admission
 from axis.bench.figures import Figure
 from axis.bench.hop import measure_hop
 from axis.bench.machine import machine, versions
-from axis.bench.road import Pace, Running, measure_road, running
+from axis.bench.road import Pace, Running, measure_road, measure_values, running
 from axis.bench.town import Profile, Servers, Town, build_town, letters, settings_for
 from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
 
@@ -27,6 +27,8 @@ PROFILES: Final = (
     Profile(name="100 KB", attachment_bytes=100_000, fanout=3, documents=1_000),
     Profile(name="100 KB", attachment_bytes=100_000, fanout=69, documents=60),
     Profile(name="1 MB", attachment_bytes=1_000_000, fanout=3, documents=200),
+    # The load an axis is designed for: 3 documents a second, each with two files signed by a person and an organ.
+    Profile(name="2 signed PDFs", attachment_bytes=0, fanout=3, documents=180, pdfs=2, per_second=3.0),
 )
 _SLOWEST_HOP: Final = {
     ("10 KB", 1): 1500.0,
@@ -90,6 +92,7 @@ async def run_bench(plan: Plan, *, say: Say) -> dict[str, Any]:
             figures += [
                 await measure_admission(town, axis, profile, batch=bench.next(profile, plan.count(profile)))
                 for profile in plan.profiles
+                if profile.per_second is None
             ]
     return {
         "machine": machine(),
@@ -132,6 +135,10 @@ class _Bench:
             town = replace(self._town, receivers=self._town.receivers[: _receivers_of(profile)])
             floor = None
             title = f"{profile.name} x {profile.fanout}"
+            if profile.per_second is not None:
+                async with running(self._axis, plan.servers, town, self._environ, hubs=hubs) as run:
+                    found += await self._values(run, profile, count, profile.per_second, title=title)
+                continue
             if plan.servers.broker_url is not None:
                 self._say(f"{title}: hop")
                 bodies = [body for _, body in await asyncio.to_thread(self.next, profile, min(count, 1_000))]
@@ -172,6 +179,17 @@ class _Bench:
         figure = await measure_road(run, urgent, profile=profile, pace=pace, behind=flood)
         # Processor time is that of both: it says nothing of either.
         return replace(figure, name="urgent", cpu_ms_per_document=None, cpu_ms={})
+
+    async def _values(
+        self, run: Running, profile: Profile, count: int, per_second: float, *, title: str
+    ) -> list[Figure]:
+        """What signed files are worth is judged behind the road: how far behind, at the load of the design."""
+        pace = Pace(name=f"{per_second:g}/s", per_second=per_second)
+        self._say(f"{title}: {pace.name}")
+        warm = await asyncio.to_thread(self.next, profile, 4)
+        await measure_values(run, warm, profile=profile, pace=pace)
+        written = await asyncio.to_thread(self.next, profile, count)
+        return await measure_values(run, written, profile=profile, pace=pace)
 
     async def _one(self, run: Running, profile: Profile, count: int, pace: Pace, *, title: str) -> Figure:
         self._say(f"{title}: {pace.name}")

@@ -19,8 +19,9 @@ from typing import Final
 from axis.bootstrap import Axis, open_accounts
 from axis.core.credentials import Credential
 from axis.core.model import Actor, Channel, StationId
-from axis.demo.letters import Agency, Pen, letter, package
+from axis.demo.letters import Agency, Pen, letter, package, pdf
 from axis.demo.pki import PKI, Issued, KeyShelf
+from axis.demo.stamps import stamped
 from axis.edxml.writer import AttachmentSource
 from axis.flow.acts import NewStation
 from axis.flow.organ_import import OrganRow
@@ -51,7 +52,11 @@ class Profile:
     attachment_bytes: int
     fanout: int
     documents: int
-    """How many are sent at full load."""
+    """How many are sent at full load, or at `per_second`."""
+    pdfs: int = 0
+    """Attachments that are PDFs, each signed by a person and sealed by the organ; without any, one of text."""
+    per_second: float | None = None
+    """The load that matters for such documents; None: as much as the axis takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,10 @@ class Town:
     senders: tuple[Agency, ...]
     receivers: tuple[Agency, ...]
     pens: dict[str, Pen]
+    seals: dict[str, Issued]
+    """What the senders seal PDFs with, by code."""
+    person: Issued
+    """Who signs PDFs."""
     credentials: dict[str, Credential]
 
 
@@ -106,7 +115,7 @@ async def build_town(axis: Axis, settings: Settings, *, receivers: int, advance:
         )
         for number in range(1, len(names) + 1)
     ]
-    pki, issued = await asyncio.to_thread(_issue, [row.name for row in rows[:SENDERS]], now)
+    pki, issued, person = await asyncio.to_thread(_issue, [row.name for row in rows[:SENDERS]], now)
     trust = settings.home / "trust.pem"
     trust.write_bytes(trust.read_bytes() + pki.trust_pem)
     credentials = {}
@@ -137,17 +146,19 @@ async def build_town(axis: Axis, settings: Settings, *, receivers: int, advance:
             )
             for row in rows[:SENDERS]
         },
+        seals={row.code_102: issued[row.name] for row in rows[:SENDERS]},
+        person=person,
         credentials=credentials,
     )
 
 
-def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued]]:
+def _issue(names: Sequence[str], now: datetime) -> tuple[PKI, dict[str, Issued], Issued]:
     pki = PKI.build(
         not_before=now - timedelta(days=30),
         not_after=now + timedelta(days=365),
         shelf=KeyShelf(distinct=len(names) + 2),
     )
-    return pki, {name: pki.issue(name) for name in names}
+    return pki, {name: pki.issue(name) for name in names}, pki.issue("Phạm Văn Dũng")
 
 
 def letters(
@@ -156,7 +167,8 @@ def letters(
     """
     Signed letters and their senders, each with its own number, content and receivers; one signature a document.
 
-    The attachment is text that does not compress to nothing, so no judge of PDFs works beside what is measured.
+    Text that does not compress to nothing is attached, so that no judge of PDFs works beside what is measured, unless
+    the profile wants just that.
     """
     luck = random.Random(first)  # noqa: S311 - content, no secret
     written = []
@@ -166,16 +178,23 @@ def letters(
         to = [town.receivers[(start + step) % len(town.receivers)] for step in range(profile.fanout)]
         edoc = letter(number, sender=sender, receivers=to, at=at, priority=priority)
         edoc = replace(edoc, document_id=f"{edoc.document_id}-{number}")
-        content = luck.randbytes(profile.attachment_bytes // 2).hex().encode()
-        body = package(
-            edoc,
-            pen=town.pens[sender.code],
-            at=at,
-            files=(
-                AttachmentSource(
-                    content_id="c0", name="phu-luc.txt", content_type="text/plain", source=content
-                ),
-            ),
-        )
-        written.append((sender, body))
+        if profile.pdfs:
+            files = [
+                _signed_pdf(town, sender, name=f"c{place}", words=f"{number}/{place}")
+                for place in range(profile.pdfs)
+            ]
+        else:
+            files = [_text(luck.randbytes(profile.attachment_bytes // 2).hex().encode())]
+        written.append((sender, package(edoc, pen=town.pens[sender.code], at=at, files=files)))
     return written
+
+
+def _text(content: bytes) -> AttachmentSource:
+    return AttachmentSource(content_id="c0", name="phu-luc.txt", content_type="text/plain", source=content)
+
+
+def _signed_pdf(town: Town, sender: Agency, *, name: str, words: str) -> AttachmentSource:
+    content = stamped(pdf(words), by=(town.person, town.seals[sender.code]))
+    return AttachmentSource(
+        content_id=name, name=f"{name}.pdf", content_type="application/pdf", source=content
+    )

@@ -31,19 +31,22 @@ def test_the_floor_and_the_whole_way_on_servers(
     broker: Broker, vhost: Vhost, database: Database, empty_database_url: str, tmp_path: Path
 ) -> None:
     ended = axis(
-        "bench", *_FEW, "--dir", tmp_path, "--broker", vhost.url, "--management", broker.management_url,
+        "bench", *_FEW, "--profile", "2signedPDFsx3", "--dir", tmp_path, "--broker", vhost.url, "--management", broker.management_url,
         "--database", empty_database_url, within_s=380,
     )  # fmt: skip
 
     assert ended.status == 0, ended.err
     results = ended.json["results"]
-    assert [one["name"] for one in results] == ["hop", "axis"]
+    assert [one["name"] for one in results] == ["hop", "axis", "axis", "value"]
     assert all(set(one) == _MEMBERS for one in results)
-    hop, whole = results
+    hop, whole, signed, value = results
     assert hop["documents_per_s"] > whole["documents_per_s"] > 0
     assert {"hub", "web", "receivers", "broker", "database", "senders"} <= whole["cpu_ms"].keys()
     # Either there is a ratio, or it is said why there is none.
     assert (whole["ratio_to_hop"] is None) == ("baseline too slow" in whole["note"])
+    assert value["documents"] == signed["documents"] == 20
+    # A value is told behind the road, so never before it.
+    assert value["p99_ms"] > signed["p50_ms"] > 0
     assert "10 KB" in page(ended.json)
 
 
