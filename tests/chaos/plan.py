@@ -61,8 +61,8 @@ class Plan:
     """How much of everything."""
 
     seed: int
-    documents: int = 300
-    kills: int = 6
+    documents: int = 200
+    kills: int = len(KILLS)
     hubs: int = 2
     stations: int = 6
     per_second: float = 10

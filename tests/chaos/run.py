@@ -27,7 +27,14 @@ async def chaos(plan: Plan, *, say: Say) -> dict[str, object]:
         say(f"seed {plan.seed}: everything runs after {monotonic() - began:.0f} s")
         account = Account(plan=plan, codes=stage.codes)
         for after, deed, die in plan.schedule():
-            await _until(stage, account, lambda after=after: account.documents_answered >= after, plan=plan)  # type: ignore[misc]
+            if not await _until(
+                stage,
+                account,
+                lambda after=after: account.documents_answered >= after,  # type: ignore[misc]
+                plan=plan,
+            ):
+                account.problems.append(f"nothing moved any more before: {deed.value}")
+                break
             what = await stage.commit(deed, die)
             say(
                 f"{monotonic() - began:6.1f} s  {account.documents_answered:>7} answered  {deed.value}: {what}"
@@ -67,13 +74,15 @@ async def _until_acknowledged(stage: Stage, axis: Axis, *, plan: Plan) -> None:
         await asyncio.sleep(0.2)
 
 
-async def _until(stage: Stage, account: Account, fact: Callable[[], bool], *, plan: Plan) -> None:
-    """Until the fact holds, or nothing moves any more: what is missing then is in the account."""
+async def _until(stage: Stage, account: Account, fact: Callable[[], bool], *, plan: Plan) -> bool:
+    """Until the fact holds, or nothing moves any more: what is missing then is in the account. Whether it holds."""
     moved = monotonic()
     while True:
         stage.keep_running()
         if await asyncio.to_thread(account.read, stage):
             moved = monotonic()
-        if fact() or monotonic() - moved > plan.settle_seconds:
-            return
+        if fact():
+            return True
+        if monotonic() - moved > plan.settle_seconds:
+            return False
         await asyncio.sleep(0.1)
