@@ -603,7 +603,8 @@ async def open_axis(
         engine = open_engine(settings.database_url.reveal())
         stack.push_async_callback(engine.dispose)
         if may_create:
-            await upgrade(engine, year=clock.now().year)
+            with as_unavailable():
+                await upgrade(engine, year=clock.now().year)
         ledger = SQLLedger(engine)
         yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
 
