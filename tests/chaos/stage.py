@@ -61,10 +61,24 @@ class Troupe:
     process: LeashedProcess
     is_wanted: bool = True
     ended_by_itself: int = 0
+    _said_before: int = 0
+    """Bytes of its log that an earlier start wrote."""
 
     def start(self) -> None:
         self.is_wanted = True
+        self._start()
+
+    def _start(self) -> None:
+        self._said_before = self.process.log.stat().st_size if self.process.log.exists() else 0
         self.process.start()
+
+    @property
+    def works(self) -> bool:
+        """Whether this start has come so far that it says it runs; before that it has nothing in hand."""
+        with contextlib.suppress(FileNotFoundError), self.process.log.open("rb") as log:
+            log.seek(self._said_before)
+            return b"is running" in log.read()
+        return False
 
     def kill(self) -> None:
         self.is_wanted = False
@@ -76,7 +90,7 @@ class Troupe:
             return None
         self.ended_by_itself += 1
         words = self.process.last_words(lines=30)
-        self.process.start()
+        self._start()
         return words
 
 
@@ -156,6 +170,13 @@ def _kill(of: str) -> _Deed:
 def _stop_hub(stage: Stage, die: int, downtime: float) -> str:
     """As in a rolling restart: it finishes what it has and ends well, while the other one works on."""
     victim = _one(stage.hubs, die)
+
+    def works() -> bool:
+        stage.keep_running()
+        return victim.works
+
+    # It may have been killed a moment ago: one that is still beginning has nothing to finish.
+    wait_until(works, within_s=120, what=f"{victim.name} works", every_s=0.1)
     victim.is_wanted = False
     began = time.monotonic()
     try:
