@@ -30,7 +30,7 @@ from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.retention import said_of
 from axis.ledger.scope import Right
 from axis.ledger.tables import declared
-from axis.ledger.trouble import REPLAYABLE, ReplayFilter, TroubleKind
+from axis.ledger.trouble import MOST_PLANNED, REPLAYABLE, ReplayFilter, TroubleKind
 from axis.speech import Format, err, out, print_json, print_rows, say, tell
 from signing.pdf import explain, read_code
 
@@ -327,6 +327,7 @@ def replay_plan(
     group: Annotated[str | None, typer.Argument(metavar="GROUP", help=say("Nhóm của `axis failed`, ví dụ delivery:deliver.not_taken.", "A group of `axis failed`, such as delivery:deliver.not_taken."))] = None,
     station: Annotated[str | None, typer.Option("--station", metavar="ID", help=say("Chỉ điểm kết nối này.", "Only this station."))] = None,
     document: Annotated[str, typer.Option("--document", metavar="ID", help=say("Mã văn bản của Trục.", "The axis's id of a document."))] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_PLANNED, help=say("Nhiều nhất bao nhiêu mục, cũ nhất trước.", "Most items, the oldest first."))] = MOST_PLANNED,
     dry_run: Annotated[bool, typer.Option("--dry-run", help=say("Chỉ xem trước.", "Only preview."))] = False,
     who: AS = None,
     reason: _REASON = "",
@@ -340,19 +341,28 @@ def replay_plan(
         document=document,
     )
 
-    async def question(axis: Axis, queries: Queries) -> tuple[str | None, Sequence[Any]]:
-        rows = await queries.replay_candidates(asked)
+    async def question(axis: Axis, queries: Queries) -> tuple[str | None, Sequence[Any], bool]:
+        found = await queries.replay_candidates(asked, limit=limit + 1)
+        rows, is_cut = found[:limit], len(found) > limit
         if dry_run or not rows:
-            return None, rows
+            return None, rows, is_cut
         await queries.require(Right.CHANGE)
         by = Actor(person=who or getpass.getuser(), reason=reason or None)
         plan = await axis.replayer.plan([(str(one["kind"]), str(one["id"])) for one in rows], by=by)
-        return plan, rows
+        return plan, rows, is_cut
 
-    plan, rows = ask(who, question)
+    plan, rows, is_cut = ask(who, question)
     hopeless = [one for one in rows if one.get("would_fail")]
     if as_json:
-        print_json({"plan": plan, "total": len(rows), "would_fail": len(hopeless), "items": list(rows)})
+        print_json(
+            {
+                "plan": plan,
+                "total": len(rows),
+                "would_fail": len(hopeless),
+                "more": is_cut,
+                "items": list(rows),
+            }
+        )
         sys.exit(0 if rows else 1)
     print_rows(
         rows[:_MOST_IN_A_TABLE],
@@ -380,6 +390,9 @@ def replay_plan(
                 f"{len(rows)} items; {len(hopeless)} would still fail today.",
             )
         )
+    if is_cut:
+        err.print(say("Còn mục khác: chạy kế hoạch này xong, hãy lập kế hoạch nữa.",
+                      "There are more: when this plan has run, make another one."))  # fmt: skip
     if plan is not None:
         tell(f"axis replay run {plan}")
     sys.exit(0 if rows else 1)

@@ -31,7 +31,7 @@ from axis.ledger.register import Direction, register_piece
 from axis.ledger.scope import Right, Viewer, scope_of
 from axis.ledger.statement import month_of, statement_of
 from axis.ledger.store import SQLLedger
-from axis.ledger.trouble import ReplayFilter, candidates, groups, plan_of, plans
+from axis.ledger.trouble import MOST_PLANNED, ReplayFilter, candidates, groups, plan_of, plans
 
 _POLL_S = 0.05
 
@@ -345,7 +345,7 @@ class Queries:
         return found
 
     async def replay_candidates(
-        self, asked: ReplayFilter, *, limit: int = 10_000
+        self, asked: ReplayFilter, *, limit: int = MOST_PLANNED
     ) -> Sequence[dict[str, JSON]]:
         """What a replay of these would move; `kind` and `id` of each row are what a plan is made of."""
         await self.require(Right.TROUBLE)

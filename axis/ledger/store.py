@@ -474,7 +474,7 @@ class SQLTransaction:
         table = t.replay_item
         items = await self._rows(
             select(table.c.kind, table.c.item_id)
-            .where(table.c.plan_id == plan, table.c.state == "planned")
+            .where(table.c.plan_id == plan, t.is_planned)
             .order_by(table.c.kind, table.c.item_id)
             .limit(100)
         )

@@ -37,6 +37,8 @@ from axis.ledger.delivery_log import plain
 from axis.ledger.scope import Scope
 from axis.ledger.search import code_of
 
+MOST_PLANNED = 200_000
+"""Most items of one plan: it is written down as one record, and what a person looks at before it runs."""
 _PIECE = 500
 
 _Row = Row[*tuple[Any, ...]]

@@ -620,6 +620,7 @@ def _tables() -> None:
         sa.PrimaryKeyConstraint("plan_id", "kind", "item_id"),
     )
     op.create_index("replay_item_item", "replay_item", ["item_id", "kind"], unique=False)
+    _partial("replay_item_planned", "replay_item", "plan_id", "kind", "item_id", where="state = 'planned'")
 
 
 def downgrade() -> None:
