@@ -264,7 +264,7 @@ class Settings:
 
     max_message_bytes: int = _setting(_G.LIMITS, whole(1024, 500 * _MIB), str(150 * _MIB),
         "Dung lượng lớn nhất của một gói tin.", "Largest message the axis takes.")
-    inline_bytes: int = _setting(_G.LIMITS, whole(0, 8 * _MIB), str(64 * 1024),
+    inline_bytes: int = _setting(_G.LIMITS, whole(0, 8 * _MIB), str(256 * 1024),
         "Gói tin tới mức này đi bên trong thông điệp AMQP; lớn hơn thì điểm kết nối tải về theo mã băm.",
         "Payloads up to this travel inside an AMQP delivery; larger ones are fetched by digest.")
     window: int = _setting(_G.LIMITS, whole(1, 100_000), "1000",

@@ -86,7 +86,7 @@ class NewStation:
     """Codes of the organs it speaks for, each with everything below it."""
     channel: Channel = Channel.AMQP
     policy: SignaturePolicy = SignaturePolicy.REQUIRED
-    inline_bytes: int = 64 * 1024
+    inline_bytes: int = 256 * 1024
     window: int = 1_000
     refuses_unpassed: bool = False
     is_platform: bool = False
