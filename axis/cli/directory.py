@@ -323,12 +323,20 @@ def station_rotate(station: _STATION, who: _AS = None, reason: _REASON = "", as_
 
 
 def _hand_out(credential: Any, *, as_json: bool) -> None:
-    """The one time the key is shown."""
+    """The one time the key is shown; beside it where to go with it, if the axis was told."""
+    address = settings().public_url
     if as_json:
         print_json(
-            {"station": credential.station, "key": credential.key, "queue_secret": credential.queue_secret}
+            {
+                "station": credential.station,
+                "key": credential.key,
+                "queue_secret": credential.queue_secret,
+                "url": address,
+            }
         )
         return
+    if address is not None:
+        tell(f"AXIS_STATION_URL={address}")
     tell(f"AXIS_STATION_KEY={credential.key}")
     tell(f"AXIS_STATION_SECRET={credential.queue_secret}")
     err.print(say("Khóa chỉ hiện một lần; Trục chỉ giữ mã băm. Hãy trao cho đơn vị theo đường an toàn.",

@@ -40,6 +40,7 @@ def _environment(home: Path) -> dict[str, str]:
         "AXIS_HOME": str(home),
         "AXIS_HTTP_PORT": "0",
         "AXIS_LANG": "en",
+        "AXIS_PUBLIC_URL": "https://axis.example.gov.vn",
     }
 
 
@@ -99,11 +100,14 @@ def test_the_program_of_the_readme_connects_a_system(home: Path, address: str, t
             home, "station", "add", code.lower(), "--organs", code, "--channel", "pull", *_WHY, "--json"
         )
         keys[code] = json.loads(added)["key"]
+        assert json.loads(added)["url"] == "https://axis.example.gov.vn"
         _axis(home, "station", "cert", "add", code, str(certificate), *_WHY)
         pen = Pen(signer=KeySigner(issued.key), chain=certificates_from_pem(issued.chain_pem))
         edoc = letter(1, sender=agency, receivers=[other], at=now)
         (folder / f"{code}.edxml").write_bytes(package(edoc, pen=pen, at=now))
     _axis(home, "send", str(folder / "G22.edxml"), "--station", address, key=keys["G22"])
+
+    assert "AXIS_STATION_URL=https://axis.example.gov.vn\n" in _axis(home, "station", "rotate", "g22", *_WHY)
 
     (folder / "H26.edxml").rename(folder / "signed.edxml")
     (folder / "station.key").write_text(keys["H26"] + "\n", encoding="utf-8")
