@@ -172,7 +172,8 @@ class _Deliveries:
         match ack.outcome:
             case Outcome.FAIL:
                 possible = row.state in {DeliveryState.HANDED_OVER, DeliveryState.FETCHED} or (
-                    row.request is RequestState.WITHDRAWING and row.state is DeliveryState.WAITING
+                    row.state is DeliveryState.WAITING
+                    and (row.request is RequestState.WITHDRAWING or self._is_on_its_way(row))
                 )
             case Outcome.WITHDRAWN if row.request is not RequestState.WITHDRAWING:
                 # Only the axis takes a delivery back; a station that will not have it says "fail".
@@ -190,14 +191,21 @@ class _Deliveries:
         It waits, was handed over or failed before and is on no publisher's way out: taken for a new one, it would wait
         for the end of something nobody has begun.
         """
-        assert row.consignment is not None, "what is no station's was ignored before"
-        consignment = self._consignments[row.consignment]
+        consignment = self._consignment_of(row)
         return (
             row.state is DeliveryState.WAITING
             and row.request is not RequestState.WITHDRAWING
             and (consignment.attempt > 0 or row.failures > 0)
             and not consignment.is_leased
         )
+
+    def _is_on_its_way(self, row: DeliveryRow) -> bool:
+        """Whether it is published and not yet recorded as handed over: a quick station has it all the same."""
+        return row.state is DeliveryState.WAITING and self._consignment_of(row).is_leased
+
+    def _consignment_of(self, row: DeliveryRow) -> ConsignmentRow:
+        assert row.consignment is not None, "what is no station's was ignored before"
+        return self._consignments[row.consignment]
 
     def _step(
         self,
@@ -221,6 +229,10 @@ class _Deliveries:
             more["by_document"] = by_document
             wanted_by = self._documents[by_document].station if by_document is not None else None
         elif outcome is Outcome.FAIL:
+            if early := [one for one in chosen if self._is_on_its_way(self._rows[one])]:
+                # "fail" has overtaken `fetched`, as two hubs read one queue: whoever could not take it had it.
+                self._step(statement, consignment, Outcome.FETCHED, "", 0, early)
+                consignment = self._consignments[consignment.id]
             more["failures"] = failures
             pause = self._schedule.pause(failures)
             if pause is None:

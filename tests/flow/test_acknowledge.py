@@ -275,6 +275,30 @@ async def test_what_failed_before_it_was_recorded_as_handed_over_is_offered_agai
 
 
 @pytest.mark.usefixtures("sent")
+async def test_fail_that_overtakes_fetched_and_the_record_of_the_hand_over_counts(office: Office) -> None:
+    """Two hubs read one queue: ignored, the late `fetched` would hold what the station has long let go of."""
+    station = office.country.directory.stations[StationId("ha-noi")]
+    at = office.clock.now()
+    leased = await office.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=10)
+    ready = await office.outbox.ready(leased, refs=50)
+    deliveries = [ref.delivery for ref in ready[0].deliveries]
+    await office.say("ha-noi", Outcome.FAIL, *deliveries, reason="disk full")
+    await office.say("ha-noi", Outcome.FETCHED, *deliveries)
+    await record_hand_over(
+        [(one, "m-9") for one in ready], ledger=office.ledger, clock=office.clock, ids=office.ids
+    )
+    states = await office.states()
+    rows = await office.rows(t.delivery)
+    kinds = [event.kind.value for event in await office.events("delivery.")]
+    office.clock.jump(timedelta(seconds=31))
+
+    assert {WAITING} == {state for code, state in states.items() if code.endswith("H26")}
+    assert {1} == {row["failures"] for row in rows if row["id"] in deliveries}
+    assert deliveries == await _mine(office)
+    assert kinds == ["delivery.fetched", "delivery.offered_again"]
+
+
+@pytest.mark.usefixtures("sent")
 async def test_many_statements_share_a_transaction_in_order(office: Office) -> None:
     """Fetched and done of the same delivery in one batch: done counts."""
     deliveries = await _mine(office)
