@@ -83,7 +83,8 @@ def page(found: dict[str, Any]) -> str:
             "`hop` is the floor: the same bytes from one quorum queue to the quorum queues of all receivers, without any "
             "axis. `axis` is the whole way: submitted by real stations, verified, recorded, receipted, delivered, fetched, "
             "checked against its digest, acknowledged and recorded as such. `embedded` is the same without broker, over "
-            "HTTP. `admission` is judging and recording alone, in one process. CPU is what every process together used for "
+            "HTTP. `admission` is judging and recording alone, in one process. `value` runs from handing in to the sender's "
+            "hearing what its signed files are worth, which no delivery waits for. CPU is what every process together used for "
             "one document. Times run from handing in to a receiver's hands. Compare the ratios: everything stands on one "
             "machine."
         ),
