@@ -81,6 +81,10 @@ class NotFound(Refused):
     """There is no such thing, or none this station may know of: the two look the same on purpose."""
 
 
+class Purged(NotFound):
+    """The axis keeps the bytes no longer; the detail `issuer` is the code of who has the original."""
+
+
 class Recalled(Refused):
     """The document was recalled or taken back before it was taken: its bytes are not given out any more."""
 

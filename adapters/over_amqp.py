@@ -38,6 +38,7 @@ from adapters.errors import (
     NotAnswered,
     NotFound,
     NotPossible,
+    Purged,
     Recalled,
     Refused,
     StationError,
@@ -56,6 +57,7 @@ from axis.core.exchange import (
     BadMessage,
     Consignment,
     FeedEntry,
+    NoAnswer,
     OwedList,
     OwedQuestion,
     StationMessage,
@@ -910,11 +912,16 @@ def _translated(error: BaseException) -> StationError:
 def _said_no(reply: Mapping[str, Any], document: str) -> Refused:
     said = str(reply.get("error"))
     match said:
-        case "not_found":
+        case NoAnswer.NOT_FOUND:
             return NotFound("http.not_found", en=f"no {document}, or none that this station may know of")
-        case "withdrawn":
+        case NoAnswer.RECALLED:
             return Recalled(ReasonCode.DELIVER_RECALLED.value, en=f"{document} was recalled")
-        case "ambiguous":
+        case NoAnswer.PURGED:
+            return Purged(
+                "http.purged",
+                en=f"the axis keeps {document} no longer; {reply.get('issuer')} has the original",
+            )
+        case NoAnswer.AMBIGUOUS:
             found = reply.get("candidates")
             names = tuple(str(one) for one in found) if isinstance(found, list) else ()
             return Ambiguous(document, candidates=names)

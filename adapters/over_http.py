@@ -28,6 +28,7 @@ from adapters.errors import (
     NotAnswered,
     NotFound,
     NotPossible,
+    Purged,
     Recalled,
     Refused,
     StationError,
@@ -558,6 +559,8 @@ def _error(reply: _Reply, *, retry_after: str | None = None) -> StationError:
     if reply.status in {401, 403}:
         return NotAllowed(said)
     kind = {404: NotFound, 410: Recalled}.get(reply.status, Refused)
+    if problem.code == wire.HTTPReason.PURGED:
+        kind = Purged
     return kind(
         problem.code,
         en=problem.en,

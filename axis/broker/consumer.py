@@ -34,9 +34,17 @@ from axis.broker.serving import (
 )
 from axis.broker.topology import TopologyDiffers
 from axis.core.directory import Station
-from axis.core.errors import Ambiguous, NotAllowed, NotFound, Withdrawn
-from axis.core.events import JSON
-from axis.core.exchange import Answer, Ask, BadMessage, Statement, StationMessage, dump, read_station_message
+from axis.core.exchange import (
+    NO_ANSWER,
+    Answer,
+    Ask,
+    BadMessage,
+    Statement,
+    StationMessage,
+    dump,
+    no_answer_json,
+    read_station_message,
+)
 from axis.core.model import Digest, Lane, StationId
 from axis.core.ports import (
     Clock,
@@ -343,16 +351,8 @@ class Consumer:
     ) -> bytes:
         try:
             return await attempt.insist(lambda: self._desk.ask(station, message, at=arrival.at))
-        except NotFound:
-            return _no(message, "not_found")
-        except NotAllowed:
-            return _no(message, "not_allowed")
-        except Withdrawn:
-            return _no(message, "recalled")
-        except Ambiguous as several:
-            return _no(message, "ambiguous", candidates=list(several.candidates))
-        except BadMessage as bad:
-            return _no(message, "bad_message", problem=str(bad))
+        except NO_ANSWER as error:
+            return dump(no_answer_json(message, error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,19 +382,6 @@ def _reply_letter(station: Station, question: Arrival, body: bytes) -> _Letter:
             correlation_id=question.message_id,
             body=body,
         ),
-    )
-
-
-def _no(message: StationMessage, error: str, **facts: JSON) -> bytes:
-    """The reply to a question that has no answer."""
-    return dump(
-        {
-            "type": "error",
-            "ask": message.ask.value if message.ask else None,
-            "document": message.document,
-            "error": error,
-            **facts,
-        }
     )
 
 

@@ -7,6 +7,7 @@ AxisError
   x NotAllowed            the caller may not               -> HTTP 403, exit 1
   x NotFound              there is no such thing           -> HTTP 404, exit 1
   x Withdrawn             it was, and is taken back        -> HTTP 410
+  x Purged                it was, and is kept no longer    -> HTTP 410
   x Ambiguous             several things have this name    -> exit 2 with the candidates
   x WrongOffset           a piece that continues nothing   -> HTTP 409 with the offset
   x UploadRefused         it cannot become a payload       -> HTTP 4xx with the reason
@@ -56,6 +57,15 @@ class Withdrawn(AxisError):
     def __init__(self, document: str) -> None:
         super().__init__(f"document {document} was recalled")
         self.document = document
+
+
+class Purged(AxisError):
+    """The axis let the bytes go when their time was over: the original is with its issuer (NĐ 30/2020 Art. 19.2)."""
+
+    def __init__(self, document: str, *, issuer: str) -> None:
+        super().__init__(f"the bytes of document {document} were let go; {issuer} has the original")
+        self.document = document
+        self.issuer = issuer
 
 
 class Ambiguous(AxisError):

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum, unique
-from typing import Any
+from typing import Any, Final
 
 from axis.core.directory import Station
+from axis.core.errors import Ambiguous, NotAllowed, NotFound, Purged, Withdrawn
 from axis.core.events import JSON
 from axis.core.ids import is_id
 from axis.core.model import (
@@ -50,6 +51,10 @@ class BadMessage(ValueError):
         super().__init__(f"{path}: {problem}")
         self.path = path
         self.problem = problem
+
+
+NO_ANSWER: Final = (NotFound, NotAllowed, Withdrawn, Purged, Ambiguous, BadMessage)
+"""How a question can end without an answer."""
 
 
 # --- what the axis answers to a submission ------------------------------------------------------------------------
@@ -197,7 +202,7 @@ class Ask(StrEnum):
     What a station asks of the axis over AMQP, where there is no HTTP request for it.
 
     The reply lies in its `receipts` queue, type `reply`, correlated to the question. A question without an answer
-    gets `{"type": "error", "ask", "document", "error": not_found | withdrawn | not_allowed | ambiguous | bad_message}`.
+    gets `no_answer_json`.
     """
 
     RESYNC = "resync"
@@ -212,6 +217,21 @@ class Ask(StrEnum):
     """`{"type": "payload", "document", "digest", "content": base64}`, up to 8 MiB."""
     OWED = "owed"
     """`owed_list_json`, a page of it; the question stands in `StationMessage.owed`, not in `document`."""
+
+
+@unique
+class NoAnswer(StrEnum):
+    """Why a question asked over AMQP has no answer."""
+
+    NOT_FOUND = "not_found"
+    RECALLED = "recalled"
+    PURGED = "purged"
+    """`issuer` is the code of who has the original."""
+    NOT_ALLOWED = "not_allowed"
+    AMBIGUOUS = "ambiguous"
+    """`candidates` are ids that fit."""
+    BAD_MESSAGE = "bad_message"
+    """`problem` says what is wrong with the question."""
 
 
 @unique
@@ -509,6 +529,33 @@ def _owed_json(one: Owed) -> dict[str, JSON]:
         "requested_by": one.requested_by,
         "requested_at": iso(one.requested_at) if one.requested_at else None,
         "rejected": one.is_rejected,
+    }
+
+
+def no_answer_json(question: StationMessage, error: Exception) -> dict[str, JSON]:
+    """The reply to a question that ended in one of `NO_ANSWER`; anything else is raised again."""
+    facts: dict[str, JSON] = {}
+    match error:
+        case NotFound():
+            said = NoAnswer.NOT_FOUND
+        case Withdrawn():
+            said = NoAnswer.RECALLED
+        case Purged():
+            said, facts = NoAnswer.PURGED, {"issuer": error.issuer}
+        case NotAllowed():
+            said = NoAnswer.NOT_ALLOWED
+        case Ambiguous():
+            said, facts = NoAnswer.AMBIGUOUS, {"candidates": list(error.candidates)}
+        case BadMessage():
+            said, facts = NoAnswer.BAD_MESSAGE, {"problem": str(error)}
+        case _:
+            raise error
+    return {
+        "type": "error",
+        "ask": question.ask.value if question.ask else None,
+        "document": question.document,
+        "error": said.value,
+        **facts,
     }
 
 

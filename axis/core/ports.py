@@ -657,6 +657,10 @@ class StationView(Protocol):
         """
         ...
 
+    async def is_purged(self, digest: Digest) -> bool:
+        """Whether a payload was let go when its time was over."""
+        ...
+
     async def report(self, station: StationId, document: DocumentKey) -> tuple[bytes, str]:
         """Verification report and the JSON of its receipt; raises what `payload_of` does."""
         ...

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from axis.core.directory import Station
-from axis.core.errors import NotAllowed, NotFound
+from axis.core.errors import InvariantBroken, NotAllowed, NotFound, Purged
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import (
     MAX_OWED,
@@ -219,12 +219,17 @@ class Desk:
         Digest and size of the bytes the station may fetch.
 
         Raises:
-            NotFound: it neither sent nor receives the document, or the bytes were purged.
+            NotFound: it neither sent nor receives the document.
             Withdrawn: the document was recalled before the station took it.
+            Purged: the bytes were let go when their time was over (LR-56).
+            InvariantBroken: they are gone, and nobody let them go.
         """
         row = await self._view.payload_of(station.id, document)
         if await self._blobs.size(row.digest) is None:
-            raise NotFound("payload", document)
+            if await self._view.is_purged(row.digest):
+                raise Purged(document, issuer=row.from_code)
+            # Never to be taken for a document that does not exist: bytes are lost, or their disk is not there.
+            raise InvariantBroken(f"the payload {row.digest} of document {document} is gone")
         return row.digest, row.size
 
     async def report(self, station: Station, document: DocumentKey) -> tuple[bytes, str]:
@@ -353,7 +358,7 @@ class Desk:
         The answer to a question, in JSON; the shapes stand in `axis.core.exchange.Ask`.
 
         Raises:
-            NotFound, Withdrawn, Ambiguous, BadMessage: as the contract says of each question.
+            NotFound, Withdrawn, Purged, Ambiguous, BadMessage: as the contract says of each question.
         """
         del at
         if message.ask is Ask.OWED:

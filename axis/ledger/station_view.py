@@ -84,6 +84,12 @@ class SQLStationView:
         async with self._ledger.reading() as connection:
             return await _visible(connection, station, document)
 
+    async def is_purged(self, digest: Digest) -> bool:
+        """See the port."""
+        query = select(t.payload_purge.c.digest).where(t.payload_purge.c.digest == digest)
+        async with self._ledger.reading() as connection:
+            return (await connection.execute(query)).scalar() is not None
+
     async def report(self, station: StationId, document: DocumentKey) -> tuple[bytes, str]:
         """See the port; what was withdrawn before the station took it is `Withdrawn`, like the payload."""
         table = t.report.c

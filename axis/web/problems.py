@@ -18,6 +18,7 @@ from axis.core.errors import (
     AxisError,
     NotAllowed,
     NotFound,
+    Purged,
     ServiceUnavailable,
     UploadRefused,
     Withdrawn,
@@ -101,6 +102,8 @@ def not_served(error: AxisError | BadMessage) -> NotServed:
             return no(HTTPReason.NOT_YOUR_ORGAN, about("code", vi=error.vi[:500], en=error.problems[0][:500]))
         case Withdrawn():
             return no(ReasonCode.DELIVER_RECALLED)
+        case Purged():
+            return no(HTTPReason.PURGED, about("issuer", vi=error.issuer, en=error.issuer))
         case ServiceUnavailable():
             return no(HTTPReason.UNAVAILABLE)
         case Ambiguous():

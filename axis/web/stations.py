@@ -337,6 +337,7 @@ async def payload(request: Request, caller: Caller, document: str) -> Response:
     The edXML message of a document the station receives or sent, byte for byte. One `Range` is served.
 
     410 `deliver.recalled`: it was recalled before the station took it, and is not given out any more.
+    410 `http.purged`: the axis keeps it no longer; the detail `issuer` says who has the original.
     """
     services = services_of(request)
     digest, size = await services.desk.payload(caller, _document(request, document))

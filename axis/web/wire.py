@@ -586,6 +586,7 @@ class HTTPReason(StrEnum):
     CUT_OFF = "http.cut_off"
     TOO_SLOW = "http.too_slow"
     CONTENT_TYPE = "http.content_type"
+    PURGED = "http.purged"
     RANGE = "http.range"
     AMBIGUOUS = "http.ambiguous"
     NOT_YOUR_ORGAN = "http.not_your_organ"
@@ -667,6 +668,11 @@ _ALL = (
         "Kiểu hoặc cách nén của nội dung không được nhận ở đây.",
         "The type or encoding of the body is not taken here.",
         "Gửi đúng kiểu nội dung, không nén.", "Send the type the contract names, without compression."),
+    _row(_H.PURGED, 410, _S,
+        "Trục không còn giữ nội dung văn bản này: đã hết thời hạn lưu sau khi mọi nơi nhận đã nhận.",
+        "The axis keeps the bytes of this document no longer: their time was over after every receiver had them.",
+        "Đề nghị cơ quan ban hành gửi lại: bản gốc ở hệ thống của cơ quan đó.",
+        "Ask the issuer to send it again: the original is in its system."),
     _row(_H.RANGE, 416, _S,
         "Phần được yêu cầu nằm ngoài nội dung.", "The range asked for lies outside of the payload.",
         "Xem kích thước trong trường Content-Range.", "See the size in the Content-Range header."),

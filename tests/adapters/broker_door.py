@@ -18,8 +18,7 @@ from axis.broker import wire
 from axis.broker.connection import BrokerAddress, Link
 from axis.broker.publisher import BrokerPublisher
 from axis.core.directory import Station
-from axis.core.errors import Ambiguous, NotFound, Withdrawn
-from axis.core.exchange import Ask, dump, read_station_message
+from axis.core.exchange import NO_ANSWER, Ask, dump, no_answer_json, read_station_message
 from axis.core.model import ConsignmentId, Digest, Lane, StationId
 from axis.core.ports import (
     InboundMessage,
@@ -258,18 +257,8 @@ class BrokerDoor:
             if said.ask is not None and said.ask is not Ask.RESYNC:
                 try:
                     body = await self.axis.ask(station, said)
-                except (NotFound, Withdrawn, Ambiguous) as error:
-                    more = {"candidates": list(error.candidates)} if isinstance(error, Ambiguous) else {}
-                    name = {"NotFound": "not_found", "Withdrawn": "withdrawn", "Ambiguous": "ambiguous"}
-                    body = dump(
-                        {
-                            "type": "error",
-                            "ask": said.ask.value,
-                            "document": said.document,
-                            "error": name[type(error).__name__],
-                            **more,
-                        }
-                    )
+                except NO_ANSWER as error:
+                    body = dump(no_answer_json(said, error))
                 await self.publish(
                     OutgoingReply(
                         station=station.id,

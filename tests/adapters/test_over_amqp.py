@@ -76,6 +76,18 @@ async def test_a_withdrawal_that_overtakes_its_document_is_remembered(
     await until(lambda: world.states(document) == [DeliveryState.WITHDRAWN])
 
 
+async def test_what_was_recalled_before_its_bytes_were_asked_for_is_not_handed_out(world: AMQPWorld) -> None:
+    """Too large for its message and without HTTP: the axis says so before its notice comes, and the caller goes on."""
+    document = await world.offer(package(1, attached=1024 * 1024))
+    await until(lambda: world.states(document) == [DeliveryState.HANDED_OVER])
+    world.axis.recall(world.offered[document])
+    later = await world.offer(package(2))
+
+    async with world.connect() as station, station.receive() as inbox:
+        assert (await first(inbox)).key == later
+        await until(lambda: world.outcomes(document) == [Outcome.WITHDRAWN])
+
+
 # --- messages that are wrong --------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from axis.broker import wire
 from axis.broker.consumer import NORMAL, IntakeLimits
 from axis.broker.publisher import PublishLimits
 from axis.broker.serving import Patience
-from axis.core.errors import Ambiguous, AxisError, NotAllowed, NotFound, ServiceUnavailable, Withdrawn
+from axis.core.errors import Ambiguous, AxisError, NotAllowed, NotFound, Purged, ServiceUnavailable, Withdrawn
 from axis.core.exchange import Ack, Ask, Outcome, StationMessage, dump, station_message_json
 from axis.core.model import DeliveryId, Lane, StationId, StationState
 from axis.core.ports import Outgoing, Published
@@ -695,6 +695,7 @@ async def test_questions_are_answered_in_the_receipts_queue(intake: Intake) -> N
         (NotFound("document", "x"), "not_found"),
         (NotAllowed("no"), "not_allowed"),
         (Withdrawn("x"), "recalled"),
+        (Purged("x", issuer="000.00.00.G22"), "purged"),
         (Ambiguous("x", ("a", "b")), "ambiguous"),
     ],
 )

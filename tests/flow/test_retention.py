@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from axis.core.errors import InvalidAct, NotFound, ServiceUnavailable
+from axis.core.errors import InvalidAct, InvariantBroken, NotFound, Purged, ServiceUnavailable
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import Outcome
-from axis.core.model import Actor, Digest, EventId, iso
+from axis.core.model import Actor, Digest, EventId, StationId, iso
 from axis.evidence.judge import Result, Step, judge_bundle
 from axis.ledger import tables as t
 from axis.ledger.blobs import FileBlobs
 from axis.ledger.check import check
 from axis.ledger.retention import Keeper, PayloadClass, Retention
+from axis.web.problems import not_served
+from axis.web.wire import HTTPReason
 from tests.evidence.making import TRUST, export, number_and_sign
 from tests.flow.office import LOG, Office
 from tests.flow.town import HANOI, TQ, TTTT, a_letter, signed
@@ -81,6 +83,31 @@ async def test_a_payload_goes_when_its_last_receiver_has_had_it_for_long(office:
             "removed": True,
         }
     ]
+
+
+@pytest.mark.requirement("LR-56")
+async def test_who_asks_for_bytes_that_were_let_go_is_sent_to_the_issuer(office: Office) -> None:
+    """The axis is no archive, and says so; bytes that nobody let go are a loss, and never called "no such document"."""
+    let_go = await office.admit(signed(a_letter(receivers=(HANOI,))))
+    await _take(office, "ha-noi")
+    office.clock.jump(31 * DAY)
+    _aged(office)
+    await a_keeper(office).purge(by=PERSON)
+    lost = await office.admit(signed(a_letter(2, receivers=(HANOI,))))
+    office.blobs.path(Digest(lost.digest)).unlink()
+    hanoi = office.country.directory.stations[StationId("ha-noi")]
+
+    assert let_go.document is not None
+    with pytest.raises(Purged) as purged:
+        await office.desk.payload(hanoi, let_go.document)
+    assert lost.document is not None
+    with pytest.raises(InvariantBroken, match="is gone"):
+        await office.desk.payload(hanoi, lost.document)
+
+    assert purged.value.issuer == "000.00.00.G22"
+    problem = not_served(purged.value)
+    assert (problem.status, problem.cause.code) == (410, HTTPReason.PURGED)
+    assert [one.en for one in problem.cause.details] == ["000.00.00.G22"]
 
 
 async def test_a_payload_that_is_gone_leaves_every_proof_valid(office: Office) -> None:
