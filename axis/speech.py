@@ -111,13 +111,13 @@ def print_rows(
                 pad_edge=False,
             )
             for name, heading in columns.items():
-                is_number = all(isinstance(row.get(name), int | None) for row in rows)
+                is_number = all(isinstance(row.get(name), int | float | None) for row in rows)
                 is_prose = name in _PROSE
                 table.add_column(
                     heading,
                     justify="right" if is_number else "left",
                     # What is read letter by letter is never broken; sentences give way.
-                    no_wrap=not is_prose and not is_number,
+                    no_wrap=not is_prose,
                     overflow="fold",
                     ratio=1 if is_prose else None,
                 )

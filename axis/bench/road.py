@@ -164,7 +164,7 @@ async def _carry(
         "url": run.station_url,
         "http": None if run.servers.broker_url is None else run.http,
         "expected": copies,
-        "stations": [_login(run.town, agency.code) for agency in run.town.receivers],
+        "stations": [login(run.town, agency.code) for agency in run.town.receivers],
     }
     valued: dict[str, float] = {}
     news = asyncio.Event()
@@ -235,7 +235,8 @@ async def _read_values(sender: Station, valued: dict[str, float], news: asyncio.
                 news.set()
 
 
-def _login(town: Town, code: str) -> dict[str, str | None]:
+def login(town: Town, code: str) -> dict[str, str | None]:
+    """What the process of the receiving stations is told of one of them."""
     credential = town.credentials[code]
     return {"id": credential.station, "key": credential.key, "queue_secret": credential.queue_secret}
 
@@ -278,9 +279,13 @@ async def _hand_in(
 
 
 async def _until_recorded(run: Running) -> None:
-    """Until no consignment is open: every acknowledgement stands in the ledger."""
+    """Until no consignment of the receivers is open: every acknowledgement stands in the ledger."""
+    receivers = {run.town.credentials[agency.code].station for agency in run.town.receivers}
     while True:
         figures = await run.axis.figures.figures(at=run.axis.clock.now())
-        if not any(one.name == "axis_consignments" and one.value for one in figures):
+        if not any(
+            one.name == "axis_consignments" and one.value and dict(one.labels)["station"] in receivers
+            for one in figures
+        ):
             return
         await asyncio.sleep(0.02)
