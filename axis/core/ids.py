@@ -28,11 +28,22 @@ def is_id(text: str) -> bool:
     return _SHAPE.match(text) is not None
 
 
-def year_of(identifier: str) -> int:
-    """The Vietnam calendar year inside an id: the partition its row lives in. A moment beyond 9998 counts as 9998."""
+def moment_of(identifier: str) -> datetime:
+    """The moment inside an id, to the millisecond, in Vietnam time. One beyond 9998 counts as the end of 9998."""
     milliseconds = 0
     for letter in identifier[:10]:
         milliseconds = milliseconds << 5 | _VALUE[letter]
     # An id somebody made up has ten thousand years of room; a calendar has not.
     milliseconds = min(milliseconds, _LATEST)
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).astimezone(VIETNAM).year
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)).astimezone(VIETNAM)
+
+
+def year_of(identifier: str) -> int:
+    """The Vietnam calendar year inside an id: the partition its row lives in."""
+    return moment_of(identifier).year
+
+
+def first_of(at: datetime) -> str:
+    """The smallest id of the moment `at`: those before it are smaller, those from it on are not."""
+    latest = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=_LATEST)
+    return compose(at=min(max(at, datetime(1970, 1, 1, tzinfo=UTC)), latest), randomness=0)

@@ -7,13 +7,17 @@ a delivery; a held submission that is judged anew moves to its new place, and no
 
 The rows come from up to three sources, each with an index in that order: deliveries by their receiver, deliveries by
 their sender, and submissions that were not accepted. They are merged here.
+
+What hangs on the document (words, type, urgency) or on many organs has no index in that order. Such deliveries are
+looked for stretch by stretch, the newest documents first: a page costs what lies between its rows, not what years of
+history hold.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,13 +33,15 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    true,
     tuple_,
+    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.errors import InvalidQuestion
 from axis.core.events import JSON
-from axis.core.ids import is_id
+from axis.core.ids import first_of, is_id, moment_of, year_of
 from axis.core.model import (
     PENDING,
     BusinessType,
@@ -231,18 +237,60 @@ async def read_page(
     writer = _Writer(
         asked, scope=scope, after=after, oldest_first=oldest_first, dialect=connection.dialect.name
     )
-    found = [
-        [_line(row) for row in await connection.execute(source.limit(limit + 1))]
-        for source in writer.sources()
-    ]
-    merged = heapq.merge(*found, key=lambda line: line.place, reverse=not oldest_first)
-    lines = [line for line, _ in zip(merged, range(limit + 1), strict=False)]
+    most = limit + 1
+    found = [await _lines(connection, source, most) for source in writer.submissions()]
+    found.append(await _deliveries(connection, writer, most))
+    lines = writer.merged(found)[:most]
     shown = lines[:limit]
     names = await names_of(connection, [line.sender for line in shown if line.sender is not None])
     end = shown[-1].place if len(lines) > limit else None
     return Page(
         rows=[line.row(names) for line in shown], after=Cursor(*end).text if end is not None else None
     )
+
+
+async def _lines(connection: AsyncConnection, source: Select[Any], most: int) -> list[_Line]:
+    return [_line(row) for row in await connection.execute(source.limit(most))]
+
+
+async def _deliveries(connection: AsyncConnection, writer: _Writer, most: int) -> list[_Line]:
+    """The first deliveries of the question, from stretch to stretch until there are enough."""
+    lines: list[_Line] = []
+    ahead = writer.ahead()
+    for documents in writer.steps():
+        newest = await _newest(connection, ahead, documents)
+        if newest is None:
+            break
+        lines += await _in_stretch(connection, writer, newest, most - len(lines))
+        if len(lines) == most or newest.begin == ahead.begin:
+            return lines
+        ahead = replace(ahead, end=newest.begin, after=None)
+    return lines + await _in_stretch(connection, writer, ahead, most - len(lines))
+
+
+async def _newest(connection: AsyncConnection, ahead: _Stretch, documents: int) -> _Stretch | None:
+    """The stretch in front that holds so many documents; None: there are fewer."""
+    query = select(t.document.c.id).where(*ahead.has_document())
+    query = query.order_by(t.document.c.year.desc(), t.document.c.id.desc()).offset(documents).limit(1)
+    oldest = (await connection.execute(query)).scalar()
+    if oldest is None:
+        return None
+    begin = micros(moment_of(oldest))
+    if ahead.begin is not None and ahead.begin >= begin:
+        begin = ahead.begin
+    return replace(ahead, begin=begin, is_short=True)
+
+
+async def _in_stretch(
+    connection: AsyncConnection, writer: _Writer, stretch: _Stretch, most: int
+) -> list[_Line]:
+    latecomers: Sequence[str] = ()
+    if stretch.is_short:
+        latecomers = (await connection.execute(writer.latecomers(stretch))).scalars().all()
+        if len(latecomers) > MOST_LATECOMERS:
+            stretch, latecomers = replace(stretch, is_short=False), ()
+    sources = writer.deliveries(stretch, latecomers)
+    return writer.merged([await _lines(connection, source, most) for source in sources])[:most]
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,6 +414,64 @@ _SUBMISSIONS = select(
 ).where(t.is_not_accepted)
 
 
+STEPS = (5_000, 50_000)
+"""Documents in the first stretch and in the next one; behind them everything that is left is looked for at once."""
+
+MOST_LATECOMERS = 1_000
+"""Named one by one in a statement."""
+
+_SLACK = 3_600_000_000
+"""Microseconds between the ids of a document and its deliveries that nobody can have made: they are of one moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """A part of the log that is looked through before what lies behind it."""
+
+    begin: int | None
+    """Recorded at this moment or later."""
+    end: int | None
+    """Recorded before this moment."""
+    after: Cursor | None = None
+    """Behind this row."""
+    oldest_first: bool = False
+    """Which way "behind" is."""
+    is_short: bool = False
+    """
+    Only its own documents are looked at, by their ids. Deliveries in it of documents from before it are then named one
+    by one: a recall reaches whoever took the recalled document late, so they are few (`_Writer.latecomers`).
+    """
+
+    def has(self, at: Any, identifier: Any) -> Iterator[ColumnElement[bool]]:
+        """The conditions that a row of the log lies in it."""
+        if self.begin is not None:
+            yield at >= self.begin
+        if self.end is not None:
+            yield at < self.end
+        if self.after is not None:
+            here = tuple_(at, identifier)
+            there = tuple_(literal(self.after.at, BigInteger()), literal(self.after.id))
+            yield here > there if self.oldest_first else here < there
+
+    def has_document(self) -> Iterator[ColumnElement[bool]]:
+        """The conditions that a document can have a delivery in it; in a short one, one that was made with it."""
+        table = t.document
+        newest = self.after.at if self.after is not None and not self.oldest_first else None
+        ends = [one for one in (self.end, newest) if one is not None]
+        if ends:
+            last = _first_id(min(ends) + _SLACK)
+            yield table.c.id < last
+            yield table.c.year <= year_of(last)
+        if self.is_short and self.begin is not None:
+            first = _first_id(self.begin)
+            yield table.c.id >= first
+            yield table.c.year >= year_of(first)
+
+
+def _first_id(at: int) -> str:
+    return first_of(from_micros(at))
+
+
 class _Writer:
     """The statements of one question."""
 
@@ -378,42 +484,93 @@ class _Writer:
         self._oldest_first = oldest_first
         self._postgresql = dialect == "postgresql"
 
-    def sources(self) -> Iterator[Select[Any]]:
-        """Every source that can have rows, in the order of the log."""
-        if not self._asked.states or self._asked.states & frozenset(DeliveryState):
-            yield from self._deliveries()
+    def submissions(self) -> Iterator[Select[Any]]:
+        """What was not accepted, in the order of the log."""
         if not self._asked.states or self._asked.states & frozenset(SubmissionState):
             query = _SUBMISSIONS.where(*self._of_submissions())
-            yield self._in_order(query, t.submission.c.recorded_at, t.submission.c.id)
+            yield self._in_order(query, t.submission.c.recorded_at, t.submission.c.id, self.ahead())
 
-    def _deliveries(self) -> Iterator[Select[Any]]:
-        query = _DELIVERIES.where(*self._of_deliveries())
-        first, *others = self._scope.trees or (None,)
-        table = t.delivery
-        for other in others:
-            assert other is not None, "no tree is no restriction"
-            query = query.where(other.covers(table.c.sender) | other.covers(table.c.organ))
-        if first is None:
-            yield self._in_order(query, table.c.accepted_at, table.c.id)
+    def ahead(self) -> _Stretch:
+        """All of the log that the question is about."""
+        since, until = self._asked.since, self._asked.until
+        return _Stretch(
+            begin=None if since is None else micros(since),
+            end=None if until is None else micros(until),
+            after=self._after,
+            oldest_first=self._oldest_first,
+        )
+
+    def steps(self) -> Sequence[int]:
+        """How many documents to look through at first, and then: none where an index has the order of the log."""
+        asked = self._asked
+        if self._oldest_first or asked.number or asked.document:
+            return ()
+        of_documents = (asked.business_type, asked.urgency, asked.late, asked.subject, asked.signer)
+        is_of_documents = any(one not in (None, "") for one in of_documents)
+        has_organs = any(len(tree.organs) > 1 for tree in self._scope.trees)
+        if is_of_documents:
+            # What is rarer than the first stretch shows is found faster by its words; of one tree there is less.
+            return STEPS if self._scope.trees else STEPS[:1]
+        return STEPS if has_organs and self._may_be_received() else ()
+
+    def deliveries(self, stretch: _Stretch, latecomers: Sequence[str]) -> Iterator[Select[Any]]:
+        """Every source that can have deliveries in the stretch, each in the order of the log."""
+        asked, table = self._asked, t.delivery
+        if asked.states and not asked.states & frozenset(DeliveryState):
             return
+        query = _DELIVERIES.where(*self._of_deliveries())
+        if latecomers:
+            years = sorted({year_of(one) for one in latecomers})
+            named = query.where(table.c.year.in_(years), table.c.id.in_(latecomers))
+            yield self._in_order(named, table.c.accepted_at, table.c.id, stretch)
+        query = query.where(*stretch.has_document())
+        for condition in self._whose(t.document.c.sender):
+            yield self._in_order(query.where(condition), table.c.accepted_at, table.c.id, stretch)
+
+    def latecomers(self, stretch: _Stretch) -> Any:
+        """Ids of deliveries in a short stretch whose documents were recorded before it."""
+        assert stretch.begin is not None, "a short stretch has a begin"
+        table = t.delivery
+        # An index ends with the delivery's id, which is of its document's moment: of the others no row is read.
+        bounds = (
+            table.c.id < _first_id(stretch.begin + _SLACK),
+            table.c.document_key < _first_id(stretch.begin),
+        )
+        found = [
+            select(table.c.id).where(*stretch.has(table.c.accepted_at, table.c.id), *bounds, condition)
+            for condition in self._whose(table.c.sender)
+        ]
+        return union_all(*found).limit(MOST_LATECOMERS + 1)
+
+    def merged(self, found: Sequence[Sequence[_Line]]) -> list[_Line]:
+        """Lines of several sources in the order of the log."""
+        return list(heapq.merge(*found, key=lambda line: line.place, reverse=not self._oldest_first))
+
+    def _whose(self, document_sender: Any) -> Iterator[ColumnElement[bool]]:
+        """The conditions of whose deliveries are asked for, one for each index; no delivery fulfils two."""
+        if not self._scope.trees:
+            yield true()
+            return
+        table = t.delivery
+        first, *others = self._scope.trees
+        also = and_(true(), *(one.covers(table.c.sender) | one.covers(table.c.organ) for one in others))
         # Two statements instead of one OR: each has an index that begins with its organ.
         received, sent = first.covers(table.c.organ), first.covers(table.c.sender)
-        yield self._in_order(query.where(received), table.c.accepted_at, table.c.id)
-        yield self._in_order(query.where(sent, ~received), table.c.accepted_at, table.c.id)
+        yield received & also
+        # Document and delivery name one sender: said of both, few documents are looked at.
+        yield sent & ~received & first.covers(document_sender) & also
 
-    def _in_order(self, query: Select[Any], at: Any, identifier: Any) -> Select[Any]:
-        asked = self._asked
-        if asked.since is not None:
-            query = query.where(at >= micros(asked.since))
-        if asked.until is not None:
-            query = query.where(at < micros(asked.until))
-        if self._after is not None:
-            here = tuple_(at, identifier)
-            there = tuple_(literal(self._after.at, BigInteger()), literal(self._after.id))
-            query = query.where(here > there if self._oldest_first else here < there)
+    def _in_order(self, query: Select[Any], at: Any, identifier: Any, stretch: _Stretch) -> Select[Any]:
+        query = query.where(*stretch.has(at, identifier))
         if self._oldest_first:
             return query.order_by(at, identifier)
         return query.order_by(at.desc(), identifier.desc())
+
+    def _may_be_received(self) -> bool:
+        """Whether deliveries that were received can be among what is asked for."""
+        asked = self._asked
+        states = [one for one in asked.states if isinstance(one, DeliveryState)]
+        return asked.reason is None and (not states or DeliveryState.ACKNOWLEDGED in states)
 
     def _of_deliveries(self) -> Iterator[ColumnElement[bool]]:
         asked, delivery, document = self._asked, t.delivery, t.document
@@ -421,11 +578,9 @@ class _Writer:
         states = sorted(state.value for state in asked.states if isinstance(state, DeliveryState))
         if states and len(states) < len(DeliveryState):
             yield delivery.c.state.in_(states)
-        may_be_received = not states or DeliveryState.ACKNOWLEDGED.value in states
         if asked.reason is not None:
             yield delivery.c.reason == asked.reason.value
-            may_be_received = False
-        if not may_be_received:
+        if not self._may_be_received():
             yield t.is_not_received
         if asked.document:
             yield from self._named(delivery.c.document_key, document.c.submission_id)

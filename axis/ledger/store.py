@@ -86,7 +86,9 @@ def open_engine(url: str, *, pool_size: int = 8) -> AsyncEngine:
         "timeout": 10,
         "command_timeout": 60,
         # Planned for the rows that are there: a plan kept from when a year's table was empty would read all of it.
-        "server_settings": {"plan_cache_mode": "force_custom_plan"},
+        # And by one process unless years are read: starting others costs more than a page, and a plan that is thought to
+        # be shared among them seems cheap enough to leave the order of the log.
+        "server_settings": {"plan_cache_mode": "force_custom_plan", "parallel_setup_cost": "20000"},
     }
     engine = create_async_engine(url, pool_size=pool_size, connect_args=connect_args)
     event.listen(engine.sync_engine, "checkin", _put_back)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axis.core.ids import compose, is_id, year_of
+from axis.core.ids import compose, first_of, is_id, moment_of, year_of
 from axis.core.model import VIETNAM
 
 _MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(3000, 1, 1), timezones=st.just(UTC))
@@ -37,6 +38,22 @@ def test_ids_sort_by_time(first: datetime, second: datetime, one: int, other: in
     earlier, later = sorted((first, second))
     if later - earlier >= timedelta(milliseconds=1):
         assert compose(at=earlier, randomness=one) < compose(at=later, randomness=other)
+
+
+@given(_MOMENTS, _RANDOM)
+def test_the_moment_inside_an_id(at: datetime, randomness: int) -> None:
+    """To the millisecond; and no id of that moment or a later one is smaller than the first of it."""
+    made = compose(at=at, randomness=randomness)
+
+    assert timedelta() <= at - moment_of(made) < timedelta(milliseconds=1)
+    assert first_of(moment_of(made)) == first_of(at) <= made
+    assert first_of(at + timedelta(milliseconds=1)) > made
+
+
+@pytest.mark.parametrize("at", [datetime.min, datetime.max])
+def test_the_first_id_of_a_moment_that_no_id_has(at: datetime) -> None:
+    """A period that somebody asks for may begin before all ids or end behind them."""
+    assert is_id(first_of(at.replace(tzinfo=UTC)))
 
 
 def test_the_year_turns_at_midnight_in_vietnam() -> None:

@@ -545,7 +545,8 @@ class Story:
     async def added(self, sent: Sent, *, organ: int) -> Event:
         """One more receiver of a recall: it had taken what is recalled."""
         at = self.clock.now()
-        delivery, consignment = DeliveryId(self.ids.new(at)), ConsignmentId(self.ids.new(at))
+        # As if it had been made with the document, see `axis.flow.recall`.
+        delivery, consignment = DeliveryId(self.ids.new(sent.acceptance.at)), ConsignmentId(self.ids.new(at))
         station = self.station_of(organ)
         sender = int(str(sent.facts["sender"]))
         self.pairs[sender, organ] += 1
