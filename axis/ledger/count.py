@@ -178,9 +178,9 @@ async def count_tallies(connection: AsyncConnection, asked: CountFilter, *, by: 
         *name, metric, n = row
         cells.add(_name(by, name), metric, int(n))
     if asked.since is not None:
-        for row in await connection.execute(_sums(asked, by=by, scope=scope, before=True)):
-            *name, metric, n = row
-            cells.before[_base(by, tuple(name))] += int(n) * _PENDING[metric]
+        for row in await connection.execute(_pending_before(asked, by=by, scope=scope)):
+            *name, n = row
+            cells.before[_base(by, tuple(name))] += int(n)
     return await _counts(connection, cells, asked, by=by, scope=scope)
 
 
@@ -318,20 +318,43 @@ def _day_behind(day: str | None) -> str | None:
     return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
-def _sums(asked: CountFilter, *, by: By, scope: Scope, before: bool = False) -> Select[Any]:
-    """The statement that adds up the columns, or what changes the number of pending ones `before` the first day."""
-    selects = []
-    for table, begin, end in pieces(asked, by=by, is_whole=not scope.trees, before=before):
-        for names, condition in _sides(table, by=by, scope=scope):
-            # Before the first day there is one number for all periods.
-            shown = [] if before and by in _PERIODS else names
-            conditions = [condition, *_conditions(asked, table, begin=begin, end=end)]
-            if before:
-                conditions.append(table.c.metric.in_(sorted(_PENDING)))
-            selects.append(select(*shown, table.c.metric, table.c.n).where(*conditions))
+def _sums(asked: CountFilter, *, by: By, scope: Scope) -> Select[Any]:
+    """The statement that adds up the columns."""
+    selects = [
+        select(*names, table.c.metric, table.c.n).where(condition, *conditions)
+        for table, names, condition, conditions in _read(asked, by=by, scope=scope)
+    ]
     cells = union_all(*selects).subquery()
     *names, metric, n = cells.columns
     return select(*names, metric, func.sum(n)).group_by(*names, metric)
+
+
+def _pending_before(asked: CountFilter, *, by: By, scope: Scope) -> Select[Any]:
+    """
+    The statement that says what was pending when the first day began.
+
+    Of what balances it says nothing: years of pairs of organs, of which few have anything pending.
+    """
+    selects = []
+    for table, names, condition, conditions in _read(asked, by=by, scope=scope, before=True):
+        # Before the first day there is one number for all periods.
+        shown = [] if by in _PERIODS else names
+        change = case(*((table.c.metric == metric, sign * table.c.n) for metric, sign in _PENDING.items()))
+        metrics = table.c.metric.in_(sorted(_PENDING))
+        selects.append(select(*shown, change.label("n")).where(condition, metrics, *conditions))
+    cells = union_all(*selects).subquery()
+    *names, n = cells.columns
+    return select(*names, func.sum(n)).group_by(*names).having(func.sum(n) != 0)
+
+
+def _read(
+    asked: CountFilter, *, by: By, scope: Scope, before: bool = False
+) -> Iterator[tuple[Table, list[Any], ColumnElement[bool], Sequence[ColumnElement[bool]]]]:
+    """Where the cells are: a table, what names a row of the counts in it, whose rows are seen, and which are asked for."""
+    for table, begin, end in pieces(asked, by=by, is_whole=not scope.trees, before=before):
+        conditions = list(_conditions(asked, table, begin=begin, end=end))
+        for names, condition in _sides(table, by=by, scope=scope):
+            yield table, names, condition, conditions
 
 
 def _sides(table: Table, *, by: By, scope: Scope) -> Iterator[tuple[list[Any], ColumnElement[bool]]]:
