@@ -19,7 +19,11 @@ import pytest
 from axis.core.reasons import ReasonCode
 from axis.demo import run
 from axis.evidence import verify
+from axis.evidence.archive import read_archive
+from axis.evidence.judge import EvidenceTrust, judge_bundle
 from tests.e2e.command import Ended, axis
+from tests.evidence.laptop import laptop
+from tests.evidence.laptop import run as run_at
 from tests.services.rabbitmq import Vhost
 
 _DOCUMENTS, _STATIONS = 12, 8
@@ -254,22 +258,80 @@ def test_every_refusal_kind_that_a_letter_can_meet_is_shown(demo: dict[str, Any]
     assert known - shown == {code.value for code in ours_or_later}
 
 
-def test_evidence_of_a_document_is_verified_by_both(demo: dict[str, Any], home: Path, tmp_path: Path) -> None:
-    """
-    Exported from what the demonstration left; judged by the command with what `trust.pem` trusts, and by `verify.py`.
-
-    The second runs here in this environment; one that has `cryptography` only is in tests/evidence.
-    """
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, demo: dict[str, Any], home: Path) -> Path:
+    """A laptop without our package, with what the demonstration says is to be trusted."""
     assert demo["receipt_verified"]
-    document = next(
-        row["document"] for row in _on(home, "log", "--json").json if row["state"] == "acknowledged"
-    )
-    bundle = tmp_path / "bundle.zip"
+    folder = laptop(tmp_path_factory.mktemp("desk"))
+    shutil.copy(home / "trust.pem", folder)
+    return folder
 
-    exported = _on(home, "evidence", "export", document, "-o", bundle, "--json")
+
+def _exported(home: Path, desk: Path, name: str, *more: str) -> bytes:
+    """A bundle that both verifiers take: the command, and `verify.py` where nothing of ours is."""
+    bundle = desk / "bundle.zip"
+    exported = _on(home, "evidence", "export", name, "-o", bundle, *more)
     judged = axis("evidence", "verify", bundle, "--trust", home / "trust.pem", "--json")
+    alone = run_at(desk, "bin/python", "verify.py", "bundle.zip", "--keys", "trust.pem")
 
-    assert (exported.status, exported.json["message"]) == (0, True)
-    assert (judged.status, judged.json["verdict"]) == (0, "passed")
-    keys = verify.read_keys((home / "trust.pem").read_text())
-    assert any("and its attachments" in one for one in verify.verify(bundle.read_bytes(), keys, None))
+    assert exported.status == 0, exported.err
+    assert (judged.status, judged.json["verdict"]) == (0, "passed"), judged.out
+    assert (alone.returncode, "HOLDS" in alone.stdout) == (0, True), alone.stdout + alone.stderr
+    return bundle.read_bytes()
+
+
+def test_evidence_of_a_document_is_verified_by_both(home: Path, desk: Path) -> None:
+    """Exported from what the demonstration left; with the message, whose attachments are those of the record."""
+    row = next(row for row in _on(home, "log", "--json").json if row["state"] == "acknowledged")
+
+    archive = _exported(home, desk, row["document"])
+
+    keys = verify.read_keys((desk / "trust.pem").read_text())
+    assert any("and its attachments" in one for one in verify.verify(archive, keys, None))
+    assert run_at(desk, "bin/python", "-c", "import axis").returncode == 1
+
+
+def test_evidence_for_one_receiver_tells_nothing_of_another(home: Path, desk: Path) -> None:
+    """Records, cover page and all; an organ that did not get the document has no part in it."""
+    by_document: dict[str, list[dict[str, Any]]] = {}
+    for row in _on(home, "log", "--state", "acknowledged", "--json").json:
+        by_document.setdefault(row["document"], []).append(row)
+    document, (mine, other, *_) = next(one for one in by_document.items() if len(one[1]) > 1)
+
+    members = read_archive(_exported(home, desk, document, "--for", mine["to"]))
+
+    records = [json.loads(content) for name, content in members.items() if name.startswith("records/")]
+    assert records[0]["kind"] == "submission.accepted"
+    assert {delivery for one in records[1:] for delivery in one.get("deliveries", ())} == {mine["delivery"]}
+    page = members["cover.html"].decode()
+    assert (mine["to"] in page, other["to"] in page) == (True, False)
+    stranger = _on(home, "evidence", "export", document, "-o", desk / "no.zip", "--for", "000.00.00.X99")
+    assert (stranger.status, (desk / "no.zip").exists()) == (1, False)
+
+
+_FLIP_EACH = """
+import sys, verify
+keys = verify.read_keys(open("trust.pem").read())
+bundle = open("bundle.zip", "rb").read()
+verify.verify(bundle, keys, None)
+for at in range(len(bundle)):
+    try:
+        verify.verify(bundle[:at] + bytes([bundle[at] ^ 1]) + bundle[at + 1:], keys, None)
+        print(at)
+    except verify.Refused:
+        pass
+"""
+
+
+def test_each_byte_of_a_small_bundle_in_turn(home: Path, desk: Path) -> None:
+    """The evidence of a refusal; one bit of one byte, and neither verifier takes it."""
+    row = next(row for row in _on(home, "log", "--state", "refused", "--json").json)
+    archive = _exported(home, desk, row["submission"])
+    trusted = EvidenceTrust.read([("trust.pem", (desk / "trust.pem").read_bytes())])
+
+    flipped = (archive[:at] + bytes([archive[at] ^ 1]) + archive[at + 1 :] for at in range(len(archive)))
+    taken = [at for at, one in enumerate(flipped) if judge_bundle(one, trust=trusted).failed is None]
+    alone = run_at(desk, "bin/python", "-c", _FLIP_EACH)
+
+    assert taken == []
+    assert (alone.returncode, alone.stdout, alone.stderr) == (0, "", "")
