@@ -28,7 +28,7 @@ from sqlalchemy.schema import CreateIndex, DropIndex
 
 from axis.bench.history import MADE_UP, History
 from axis.bench.machine import busy_ms
-from axis.core.errors import InvalidQuestion
+from axis.core.errors import InvalidQuestion, InvariantBroken
 from axis.core.events import Event, EventKind, read_record
 from axis.core.ids import compose, year_of
 from axis.core.model import BusinessType, OrganNumber, Urgency, micros
@@ -128,7 +128,10 @@ async def bench_ledger(
         ServiceUnavailable: it does not answer.
     """
     if not url.startswith("postgresql"):
-        raise InvalidQuestion("axis bench ledger needs PostgreSQL: --database postgresql://...")
+        raise InvalidQuestion(
+            vi="axis bench ledger cần PostgreSQL: --database postgresql://...",
+            en="axis bench ledger needs PostgreSQL: --database postgresql://...",
+        )
     engine = open_engine(url, pool_size=4)
     try:
         for year in YEARS:
@@ -172,7 +175,10 @@ async def _history_in(
         history = History(since=since, until=NOW, deliveries=deliveries)
         return history, await _Loader(url, history, deliveries=deliveries, progress=progress).load(ledger)
     if not size or read_record(bytes(oldest)).by.reason != MADE_UP:
-        raise InvalidQuestion("the database is not empty: a made-up history belongs into one of its own")
+        raise InvalidQuestion(
+            vi="cơ sở dữ liệu không trống: lịch sử giả định cần một cơ sở dữ liệu riêng",
+            en="the database is not empty: a made-up history belongs into one of its own",
+        )
     async with ledger.reading() as connection:
         counted = [
             (await connection.execute(select(func.count()).select_from(table))).scalar_one()
@@ -248,7 +254,7 @@ class _Loader:
         reports: list[tuple[Any, ...]] = []
         for event in events:
             for complaint in self._mirror.apply(event):
-                raise InvalidQuestion(f"the made-up history is impossible: {event.kind} {complaint}")
+                raise InvariantBroken(f"the made-up history is impossible: {event.kind} {complaint}")
             self._growth.add(event, digest=event.hash)
             at = micros(event.at)
             rows.append(

@@ -22,6 +22,7 @@ from axis.core.errors import (
     ServiceUnavailable,
     SettingsError,
 )
+from axis.ledger.seals import HistoryBroken
 from axis.speech import complain, say
 
 app = typer.Typer(
@@ -85,8 +86,11 @@ def _complain_of(problem: Exception) -> int:
             )
             return 2
         case InvalidQuestion():
-            complain(str(problem))
+            complain(say(problem.vi, problem.en))
             return 2
+        case HistoryBroken():
+            complain(say(problem.vi, problem.en))
+            return 1
         case NotFound():
             complain(say(f"Không có: {problem.name}", str(problem)))
             return 1

@@ -57,5 +57,8 @@ def _moment(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
     except ValueError as problem:
-        raise InvalidQuestion(f"{text[:40]!r} is no day; write it like 2026-11-24") from problem
+        raise InvalidQuestion(
+            vi=f"{text[:40]!r} không phải là ngày; viết như 2026-11-24",
+            en=f"{text[:40]!r} is no day; write it like 2026-11-24",
+        ) from problem
     return at if at.tzinfo is not None else at.replace(tzinfo=VIETNAM)

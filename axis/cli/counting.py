@@ -114,7 +114,10 @@ def count(
         return
     form = form_of(form, as_json=as_json, target=target)
     if received_as not in {"taken", "addressed"}:
-        raise InvalidQuestion(f"--received-as {received_as[:40]!r}: taken or addressed expected")
+        raise InvalidQuestion(
+            vi=f"--received-as {received_as[:40]!r}: cần taken hoặc addressed",
+            en=f"--received-as {received_as[:40]!r}: taken or addressed expected",
+        )
 
     async def question(axis: Axis, queries: Queries) -> tuple[Counts, Counts | None]:
         await settled(axis, queries)
@@ -240,7 +243,7 @@ def reconcile(
     try:
         text = signed.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
-        raise InvalidQuestion(f"{signed}: cannot be read") from problem
+        raise InvalidQuestion(vi=f"{signed}: không đọc được", en=f"{signed}: cannot be read") from problem
     stated = read_statement(text, keys=keys)
     kept = read_kept(receipts, stated, keys=keys)
     found = compare(stated, kept)
@@ -280,7 +283,9 @@ def _trusted(trust: Path | None) -> TrustedKeys:
     try:
         return TrustedKeys.read(trust.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, SigningError) as problem:
-        raise InvalidQuestion(f"{trust}: no key list") from problem
+        raise InvalidQuestion(
+            vi=f"{trust}: không phải là danh sách khóa", en=f"{trust}: no key list"
+        ) from problem
 
 
 def report(
@@ -305,7 +310,10 @@ def _write_report(found: Quarter, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise InvalidQuestion(f"{folder}: {problem.strerror}") from problem
+        raise InvalidQuestion(
+            vi=f"{folder}: không ghi được ({problem.strerror})",
+            en=f"{folder}: cannot be written ({problem.strerror})",
+        ) from problem
     base = f"axis-{found.name}"
     page = folder / f"{base}.html"
     with replacing(page) as path:

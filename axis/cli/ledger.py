@@ -603,11 +603,17 @@ def _reason_named(code: str | None) -> ReasonCode | None:
     try:
         return ReasonCode(code)
     except ValueError as problem:
-        raise InvalidQuestion(f"{code!r} is no reason code; docs/reasons.md lists them") from problem
+        raise InvalidQuestion(
+            vi=f"{code[:40]!r} không phải là mã lý do; xem docs/reasons.md",
+            en=f"{code[:40]!r} is no reason code; docs/reasons.md lists them",
+        ) from problem
 
 
 def _kind_named(kind: str) -> TroubleKind:
     try:
         return TroubleKind(kind)
     except ValueError as problem:
-        raise InvalidQuestion(f"{kind!r}: one of {', '.join(TroubleKind)} expected") from problem
+        known = ", ".join(TroubleKind)
+        raise InvalidQuestion(
+            vi=f"{kind[:40]!r}: cần một trong {known}", en=f"{kind[:40]!r}: one of {known} expected"
+        ) from problem

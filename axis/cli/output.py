@@ -54,10 +54,15 @@ def form_of(form: Form, *, as_json: bool, target: Path | None) -> Form:
     if form is Form.TABLE and target is not None:
         ending = target.suffix.lower().lstrip(".")
         if ending not in set(Form) - {Form.TABLE}:
-            raise InvalidQuestion(f"{target.name}: --format json, jsonl, csv or xlsx expected")
+            raise InvalidQuestion(
+                vi=f"{target.name}: cần --format json, jsonl, csv hoặc xlsx",
+                en=f"{target.name}: --format json, jsonl, csv or xlsx expected",
+            )
         return Form(ending)
     if form is Form.XLSX and target is None:
-        raise InvalidQuestion("--format xlsx needs a file: -o FILE.xlsx")
+        raise InvalidQuestion(
+            vi="--format xlsx cần tệp ghi ra: -o FILE.xlsx", en="--format xlsx needs a file: -o FILE.xlsx"
+        )
     return form
 
 
@@ -111,7 +116,10 @@ def replacing(target: Path) -> Iterator[Path]:
         yield path
         path.replace(target)
     except OSError as problem:
-        raise InvalidQuestion(f"{target}: {problem.strerror or problem}") from problem
+        cause = problem.strerror or problem
+        raise InvalidQuestion(
+            vi=f"{target}: không ghi được ({cause})", en=f"{target}: cannot be written ({cause})"
+        ) from problem
     finally:
         path.unlink(missing_ok=True)
 

@@ -105,10 +105,13 @@ def quarter_named(text: str | None, *, today: date) -> tuple[str, date, date]:
         text = f"{last.year}-Q{(last.month + 2) // 3}"
     found = _QUARTER.fullmatch(text)
     if found is None or found[1] == "0000":
-        raise InvalidQuestion(f"{text[:40]!r} is no quarter; write it like 2026-Q4")
+        raise InvalidQuestion(
+            vi=f"{text[:40]!r} không phải là quý; viết như 2026-Q4",
+            en=f"{text[:40]!r} is no quarter; write it like 2026-Q4",
+        )
     year, number = int(found[1]), int(found[2])
     if year > date.max.year - 1:
-        raise InvalidQuestion(f"{text[:40]!r} is too far away")
+        raise InvalidQuestion(vi=f"{text[:40]!r} quá xa", en=f"{text[:40]!r} is too far away")
     first = date(year, 3 * number - 2, 1)
     behind = date(year + number // 4, 3 * (number % 4) + 1, 1)
     return text, first, behind - timedelta(days=1)

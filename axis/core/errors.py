@@ -103,7 +103,12 @@ class InvalidAct(AxisError):
 
 
 class InvalidQuestion(AxisError):
-    """What a person asked of the ledger makes no sense: an unknown state, a page that is none."""
+    """What a person asked makes no sense: an unknown state, a page that is none. Said in both languages."""
+
+    def __init__(self, *, vi: str, en: str) -> None:
+        super().__init__(en)
+        self.vi = vi
+        self.en = en
 
 
 class SettingsError(AxisError):

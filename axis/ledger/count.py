@@ -118,9 +118,15 @@ class CountFilter:
         """Refuse days that are none, and a period that ends before it begins: nobody means that."""
         for name, day in (("since", self.since), ("until", self.until)):
             if day is not None and not _is_day(day):
-                raise InvalidQuestion(f"{name}: {day[:40]!r} is no day; yyyy-mm-dd expected")
+                raise InvalidQuestion(
+                    vi=f"{name}: {day[:40]!r} không phải là ngày; cần yyyy-mm-dd",
+                    en=f"{name}: {day[:40]!r} is no day; yyyy-mm-dd expected",
+                )
         if self.since is not None and self.until is not None and self.since > self.until:
-            raise InvalidQuestion(f"the period ends on {self.until}, before it begins on {self.since}")
+            raise InvalidQuestion(
+                vi=f"kỳ kết thúc ngày {self.until}, trước khi bắt đầu ngày {self.since}",
+                en=f"the period ends on {self.until}, before it begins on {self.since}",
+            )
 
     def said(self) -> dict[str, JSON]:
         """What was asked for, as the record of the question holds it."""

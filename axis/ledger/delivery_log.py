@@ -170,7 +170,7 @@ def plain(**texts: str) -> None:
     """
     for name, one in texts.items():
         if not is_plain(one):
-            raise InvalidQuestion(f"{name}: not a text")
+            raise InvalidQuestion(vi=f"{name}: không phải là văn bản thuần", en=f"{name}: not a text")
 
 
 def states_named(name: str) -> frozenset[State]:
@@ -186,7 +186,11 @@ def states_named(name: str) -> frozenset[State]:
         if name in set(states):
             return frozenset({states(name)})
     known = sorted({*SubmissionState, *DeliveryState, "pending"})
-    raise InvalidQuestion(f"{name[:40]!r} is no state; there are {', '.join(known)}")
+    listed = ", ".join(known)
+    raise InvalidQuestion(
+        vi=f"{name[:40]!r} không phải là trạng thái; có {listed}",
+        en=f"{name[:40]!r} is no state; there are {listed}",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,10 @@ class Cursor:
         """
         digits, _, identifier = text.partition(".")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 18 and is_id(identifier)):
-            raise InvalidQuestion("`after` is the `after` of a page, unchanged")
+            raise InvalidQuestion(
+                vi="`after` phải là `after` của một trang, giữ nguyên",
+                en="`after` is the `after` of a page, unchanged",
+            )
         return cls(int(digits), identifier)
 
 

@@ -221,7 +221,10 @@ def _code_in(life: Mapping[str, Any], organ: str | None) -> str | None:
     codes = [str(one["to"]) for one in life["deliveries"]]
     if organ is None:
         if life.get("submission") is None:
-            raise InvalidQuestion(f"name the receiver with --for: {', '.join(dict.fromkeys(codes))}")
+            listed = ", ".join(dict.fromkeys(codes))
+            raise InvalidQuestion(
+                vi=f"nêu đơn vị nhận bằng --for: {listed}", en=f"name the receiver with --for: {listed}"
+            )
         return None
     found = next((one for one in codes if normal(one) == normal(organ)), None)
     if found is None:

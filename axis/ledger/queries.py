@@ -203,7 +203,11 @@ class Queries:
         if not found:
             raise NotFound("organ", code)
         if len(found) > 1:
-            raise InvalidQuestion(f"several organs had the code {code[:64]}: {', '.join(map(str, found))}")
+            listed = ", ".join(map(str, found))
+            raise InvalidQuestion(
+                vi=f"nhiều đơn vị từng có mã {code[:64]}; gọi bằng số: {listed}",
+                en=f"several organs had the code {code[:64]}; name one by number: {listed}",
+            )
         return OrganNumber(found[0])
 
     # --- acts -----------------------------------------------------------------------------------------------------

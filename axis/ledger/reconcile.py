@@ -74,12 +74,21 @@ def read_statement(text: str, *, keys: TrustedKeys) -> Mapping[str, Any]:
         verified = verify_receipt(receipt, keys=keys)
         statement: Any = json.loads(verified.record)
         if statement["statement"] != STATEMENT_VERSION:
-            raise InvalidQuestion("the statement: a version this axis does not know")
+            raise InvalidQuestion(
+                vi="bảng kê: phiên bản mà Trục này không biết",
+                en="the statement: a version this axis does not know",
+            )
         month_of(statement["month"])
     except ReceiptError as problem:
-        raise InvalidQuestion(f"the statement is not signed by a trusted key: {problem}") from problem
+        raise InvalidQuestion(
+            vi=f"bảng kê không được ký bằng khóa tin cậy: {problem}",
+            en=f"the statement is not signed by a trusted key: {problem}",
+        ) from problem
     except (ValueError, BadMessage, LookupError, TypeError, AttributeError, RecursionError) as problem:
-        raise InvalidQuestion("the statement: not a statement of the axis") from problem
+        raise InvalidQuestion(
+            vi="bảng kê: không phải bảng kê của Trục",
+            en="the statement: not a statement of the axis",
+        ) from problem
     found: Mapping[str, Any] = statement
     return found
 
@@ -92,7 +101,7 @@ def read_kept(folder: Path, statement: Mapping[str, Any], *, keys: TrustedKeys) 
         InvalidQuestion: there is no such folder.
     """
     if not folder.is_dir():
-        raise InvalidQuestion(f"{folder}: no such folder")
+        raise InvalidQuestion(vi=f"{folder}: không có thư mục này", en=f"{folder}: no such folder")
     reading = _Reading(statement, keys=keys)
     for path in sorted(folder.rglob("*.json")):
         if path.is_file():

@@ -31,10 +31,12 @@ from signing.note import Checkpoint, NoteError, VerifierKey, epoch_of, verify_ch
 
 
 class HistoryBroken(InvariantBroken):
-    """The log does not continue what was signed; `signed` is the head it contradicts, if it is one."""
+    """The log does not continue what was signed; `signed` is the head it contradicts, if it is one. In both languages."""
 
-    def __init__(self, problem: str, *, signed: Checkpoint | None = None) -> None:
-        super().__init__(problem)
+    def __init__(self, *, vi: str, en: str, signed: Checkpoint | None = None) -> None:
+        super().__init__(en)
+        self.vi = vi
+        self.en = en
         self.signed = signed
 
 
@@ -95,9 +97,15 @@ async def examine(
         size, root, epoch = (head.size, head.root, head.epoch) if head is not None else (0, EMPTY_ROOT, 1)
         newest = (await connection.execute(select(func.max(t.leaf.c.idx)))).scalar()
         if (newest if newest is not None else -1) != size - 1:
-            raise HistoryBroken(f"the log says it has {size} records, and its last one has number {newest}")
+            raise HistoryBroken(
+                vi=f"nhật ký ghi là có {size} bản ghi, mà bản ghi cuối mang số {newest}",
+                en=f"the log says it has {size} records, and its last one has number {newest}",
+            )
         if size and await root_at(connection, size) != root:
-            raise HistoryBroken(f"the log's hashes do not lead to its root at {size} records")
+            raise HistoryBroken(
+                vi=f"các mã băm của nhật ký không dẫn tới gốc của nó ở {size} bản ghi",
+                en=f"the log's hashes do not lead to its root at {size} records",
+            )
         stored = select(t.checkpoint.c.note).order_by(t.checkpoint.c.size.desc()).limit(1)
         notes = [*(await connection.execute(stored)).scalars(), *witnessed]
         begun = await epochs(connection) if epoch > 1 else {}
@@ -106,7 +114,10 @@ async def examine(
                 signed = verify_checkpoint(note, keys=known)
                 its_epoch = epoch_of(signed.origin, log=log)
             except NoteError as problem:
-                raise HistoryBroken(f"a stored checkpoint cannot be believed: {problem}") from problem
+                raise HistoryBroken(
+                    vi=f"không thể tin một điểm kiểm tra đã lưu: {problem}",
+                    en=f"a stored checkpoint cannot be believed: {problem}",
+                ) from problem
             await _continues(connection, signed, its_epoch, size=size, epoch=epoch, begun=begun)
 
 
@@ -121,7 +132,8 @@ async def _continues(
 ) -> None:
     if its_epoch > epoch:
         raise HistoryBroken(
-            f"a checkpoint of epoch {its_epoch} was signed, and this log is in epoch {epoch}: an old copy",
+            vi=f"đã ký một điểm kiểm tra của kỷ nguyên {its_epoch}, mà nhật ký này ở kỷ nguyên {epoch}: một bản sao cũ",
+            en=f"a checkpoint of epoch {its_epoch} was signed, and this log is in epoch {epoch}: an old copy",
             signed=signed,
         )
     if its_epoch < epoch:
@@ -130,13 +142,16 @@ async def _continues(
             return  # The part that was lost, as the epoch after it says in public.
     if signed.size > size:
         raise HistoryBroken(
-            f"a checkpoint of {signed.size} records was signed, and this log has {size}: the database is an older "
+            vi=f"đã ký một điểm kiểm tra gồm {signed.size} bản ghi, mà nhật ký này có {size}: cơ sở dữ liệu là một bản sao "
+            "cũ. Hãy khôi phục bản mới hơn; nếu không còn, `axis ledger new-epoch` công bố điều đó.",
+            en=f"a checkpoint of {signed.size} records was signed, and this log has {size}: the database is an older "
             "copy. Bring back the newer one; if there is none, `axis ledger new-epoch` says so in public.",
             signed=signed,
         )
     if signed.size and await root_at(connection, signed.size) != signed.root:
         raise HistoryBroken(
-            f"the first {signed.size} records are not those that were signed; `axis ledger check` names the place",
+            vi=f"{signed.size} bản ghi đầu không phải là những bản ghi đã ký; `axis ledger check` chỉ ra chỗ sai",
+            en=f"the first {signed.size} records are not those that were signed; `axis ledger check` names the place",
             signed=signed,
         )
 

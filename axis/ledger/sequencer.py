@@ -347,7 +347,10 @@ class Sequencer:
         if head is None or not head.size or not self._is_ours(head) or head.signed == head.size:
             return None
         if (head.signed or 0) > head.size:
-            raise HistoryBroken(f"a checkpoint of {head.signed} records was signed, this log has {head.size}")
+            raise HistoryBroken(
+                vi=f"đã ký một điểm kiểm tra gồm {head.signed} bản ghi, mà nhật ký này có {head.size}",
+                en=f"a checkpoint of {head.signed} records was signed, this log has {head.size}",
+            )
         signed = Checkpoint(origin=origin_of(self._log, epoch=head.epoch), size=head.size, root=head.root)
         note = sign_note(signed.text, signers=[self._signer])
         await self._keep(signed, epoch=head.epoch, note=note)
@@ -366,7 +369,11 @@ class Sequencer:
                 await tx.connection.execute(build(t.checkpoint).values(row).on_conflict_do_nothing())
                 root = (await tx.connection.execute(stored)).scalar()
             if root != signed.root:
-                raise HistoryBroken(f"another head of {signed.size} records was signed", signed=signed)
+                raise HistoryBroken(
+                    vi=f"đã ký một gốc khác cho {signed.size} bản ghi",
+                    en=f"another head of {signed.size} records was signed",
+                    signed=signed,
+                )
 
 
 def _checked(waiting: Waiting) -> Event:

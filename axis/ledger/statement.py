@@ -46,12 +46,16 @@ def month_of(text: str) -> tuple[datetime, datetime]:
     Raises:
         InvalidQuestion: it is none.
     """
+    no_month = InvalidQuestion(
+        vi=f"{text[:40]!r} không phải là tháng; viết như 2026-11",
+        en=f"{text[:40]!r} is no month; write it like 2026-11",
+    )
     try:
         first = date.fromisoformat(f"{text}-01")
     except ValueError as problem:
-        raise InvalidQuestion(f"{text[:40]!r} is no month; write it like 2026-11") from problem
+        raise no_month from problem
     if len(text) != len("2026-11"):
-        raise InvalidQuestion(f"{text[:40]!r} is no month; write it like 2026-11")
+        raise no_month
     begin = datetime(first.year, first.month, 1, tzinfo=VIETNAM)
     end = datetime(first.year + first.month // 12, first.month % 12 + 1, 1, tzinfo=VIETNAM)
     return begin, end

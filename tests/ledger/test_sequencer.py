@@ -314,6 +314,8 @@ async def test_a_log_older_than_what_was_signed_does_not_start(ledger: SQLLedger
         await a_sequencer(ledger, seals=seals).run(asyncio.Event())
 
     assert caught.value.signed == longer
+    assert "bản sao cũ" in caught.value.vi
+    assert "new-epoch" in caught.value.vi
     assert len(await everything(ledger, t.leaf)) == 1
 
 
