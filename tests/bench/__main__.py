@@ -3,6 +3,7 @@
 
     python -m tests.bench [OPTIONS OF axis bench]     with options it only measures and writes no page
     python -m tests.bench --page 0.2                  the page, from a fifth of the documents
+    python -m tests.bench --backlog FILE...           what `axis bench backlog` and `replay` wrote with -o, into the page
 """
 
 import json
@@ -10,7 +11,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ _HEADINGS = ("", "documents", "fan-out", "load", "documents/s", "deliveries/s", 
 
 
 def main(options: list[str]) -> int:
+    if options[:1] == ["--backlog"]:
+        found = [json.loads(Path(one).read_text()) for one in options[1:]]
+        return _write({**_written(), "backlog": [row for one in found for row in one["results"]]})
     try:
         services = SharedServices.make(environment={})
         try:
@@ -65,7 +69,17 @@ def _write_page(servers: Callable[[], list[str]], *, scale: str) -> int:
             if status:
                 return status
             results.append(json.loads(found.read_text()))
-    whole = {**results[0], "results": [row for one in results for row in one["results"]]}
+    rows = [row for one in results for row in one["results"]]
+    # Measured by themselves, as they take as long as all the rest.
+    return _write({**results[0], "results": rows, "backlog": _written().get("backlog", [])})
+
+
+def _written() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((_DOCS / "bench.json").read_text())
+    return found
+
+
+def _write(whole: dict[str, Any]) -> int:
     (_DOCS / "bench.json").write_text(json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
     (_DOCS / "bench.md").write_text(page(whole))
     return 0
@@ -93,20 +107,37 @@ def page(found: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in versions.items())
         + f". {found['keys']}.",
         "",
-        f"| {' | '.join(_HEADINGS)} |",
-        f"| {' | '.join('---' for _ in _HEADINGS)} |",
+        *_table(found["results"]),
     ]
-    lines += [f"| {' | '.join(_cells(one))} |" for one in found["results"]]
-    notes = [
-        f"- {one['profile']} x {one['fanout']}: {one['note']}" for one in found["results"] if one["note"]
-    ]
-    lines += ["", *notes, ""] if notes else [""]
+    if found.get("backlog"):
+        lines += [
+            "## What waits, and what is sent round again",
+            "",
+            (
+                "`axis bench backlog` and `axis bench replay`, on servers of their own. `wait`: so many documents for "
+                "stations that are away, which do not slow the others. `drain`: one of them is back and takes all "
+                "that waits for it, while the others go on at the steady rate. `replay`: deliveries that failed, planned "
+                "and offered again beside a hub; a second plan of the same moves nothing twice."
+            ),
+            "",
+            *_table(found["backlog"]),
+        ]
     lines += ["## Processor time by part", "", "Milliseconds a document.", ""]
     for one in found["results"]:
         if one["cpu_ms"] and one["load"] == "full":
             parts = ", ".join(f"{part} {value}" for part, value in one["cpu_ms"].items())
             lines.append(f"- {one['name']}, {one['profile']} x {one['fanout']}: {parts}")
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The rows, their notes, and an empty line."""
+    lines = [f"| {' | '.join(_HEADINGS)} |", f"| {' | '.join('---' for _ in _HEADINGS)} |"]
+    lines += [f"| {' | '.join(_cells(one))} |" for one in rows]
+    notes = [
+        f"- {one['profile']} x {one['fanout']}, {one['load']}: {one['note']}" for one in rows if one["note"]
+    ]
+    return [*lines, "", *notes, *([""] if notes else [])]
 
 
 def _cells(one: dict[str, Any]) -> list[str]:

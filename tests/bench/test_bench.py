@@ -107,6 +107,8 @@ async def test_a_backlog_stands_beside_what_is_taken_and_is_drained(
         ("drain", "12 wait"),
     ]
     assert all(set(one) == _MEMBERS for one in found["results"])
+    shown = page({**found, "results": [], "backlog": found["results"]})
+    assert "| drain | 12 of waiting | 1 | 12 wait |" in shown
 
 
 @pytest.mark.timeout(400)
