@@ -83,9 +83,19 @@ class Schema:
         return tuple(_said(entry, _at(root, entry.path)) for entry in entries)
 
 
-@cache
+_COMPILING = Lock()
+
+
 def schema(name: SchemaName) -> Schema:
     """The compiled schema; the first call in a process compiles it."""
+    # One thread at a time: libxml2 makes its table of built-in types at the first schema it compiles, looks unguarded
+    # whether it is there, and lxml compiles beside other threads. Two that came first together could end the process.
+    with _COMPILING:
+        return _compiled(name)
+
+
+@cache
+def _compiled(name: SchemaName) -> Schema:
     return Schema(name)
 
 
