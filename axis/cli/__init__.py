@@ -16,13 +16,13 @@ from axis.cli import bench, counting, deadlines, directory, documents, evidence,
 from axis.core.errors import (
     Ambiguous,
     AxisError,
+    InTwoLanguages,
     InvalidAct,
     InvalidQuestion,
     NotFound,
     ServiceUnavailable,
     SettingsError,
 )
-from axis.ledger.seals import HistoryBroken
 from axis.speech import complain, say
 
 app = typer.Typer(
@@ -88,7 +88,7 @@ def _complain_of(problem: Exception) -> int:
         case InvalidQuestion():
             complain(say(problem.vi, problem.en))
             return 2
-        case HistoryBroken():
+        case InTwoLanguages():
             complain(say(problem.vi, problem.en))
             return 1
         case NotFound():

@@ -102,13 +102,17 @@ class InvalidAct(AxisError):
         self.problems = problems
 
 
-class InvalidQuestion(AxisError):
-    """What a person asked makes no sense: an unknown state, a page that is none. Said in both languages."""
+class InTwoLanguages(AxisError):
+    """What a person reads in their own language; `str` is the English one."""
 
     def __init__(self, *, vi: str, en: str) -> None:
         super().__init__(en)
         self.vi = vi
         self.en = en
+
+
+class InvalidQuestion(InTwoLanguages):
+    """What a person asked makes no sense: an unknown state, a page that is none."""
 
 
 class SettingsError(AxisError):

@@ -18,7 +18,7 @@ from typing import Protocol
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from axis.core.errors import InvariantBroken
+from axis.core.errors import InTwoLanguages, InvariantBroken
 from axis.core.events import Event, EventKind, read_record
 from axis.core.model import Actor, EventId
 from axis.core.ports import Clock, Ids
@@ -30,13 +30,11 @@ from signing.merkle import EMPTY_ROOT
 from signing.note import Checkpoint, NoteError, VerifierKey, epoch_of, verify_checkpoint
 
 
-class HistoryBroken(InvariantBroken):
-    """The log does not continue what was signed; `signed` is the head it contradicts, if it is one. In both languages."""
+class HistoryBroken(InTwoLanguages, InvariantBroken):
+    """The log does not continue what was signed; `signed` is the head it contradicts, if it is one."""
 
     def __init__(self, *, vi: str, en: str, signed: Checkpoint | None = None) -> None:
-        super().__init__(en)
-        self.vi = vi
-        self.en = en
+        super().__init__(vi=vi, en=en)
         self.signed = signed
 
 
