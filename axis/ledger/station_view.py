@@ -38,7 +38,9 @@ from axis.core.model import (
 from axis.core.ports import Ready, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.core.rows import DocumentRow
+from axis.flow.together import Together
 from axis.ledger import tables as t
+from axis.ledger.bulk import among
 from axis.ledger.deadlines import list_owed
 from axis.ledger.outbox import feed_entries, read_ready
 from axis.ledger.store import (
@@ -56,13 +58,19 @@ class SQLStationView:
 
     def __init__(self, ledger: SQLLedger) -> None:
         self._ledger = ledger
+        # Every request asks. Those that come while somebody looks share the next look, which begins after they came.
+        self._key_hashes: Together[StationId, str | None] = Together(self._read_key_hashes, most=500)
 
     async def key_hash(self, station: StationId) -> str | None:
         """See the port."""
-        query = select(t.station.c.key_hash).where(t.station.c.id == station)
-        async with self._ledger.reading() as connection:
-            found = (await connection.execute(query)).scalar()
-        return found or None
+        return (await self._key_hashes.bring([station]))[0]
+
+    async def _read_key_hashes(self, stations: Sequence[StationId]) -> Sequence[str | None]:
+        table = t.station.c
+        query = select(table.id, table.key_hash).where(among(table.id, sorted(set(stations))))
+        async with self._ledger.looking() as connection:
+            found = {row.id: row.key_hash for row in await connection.execute(query)}
+        return [found.get(one) or None for one in stations]
 
     async def consignment(self, station: StationId, document: DocumentKey, *, refs: int) -> Ready:
         """See the port."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from sqlalchemy import event
 
 from axis.core.errors import Ambiguous, NotFound, ServiceUnavailable, Withdrawn
 from axis.core.exchange import FeedEntry
@@ -164,6 +166,29 @@ async def test_key_hash(story: Story, view: SQLStationView) -> None:
     assert await view.key_hash(SENDER) == "a" * 64
     assert await view.key_hash(RECEIVER) is None
     assert await view.key_hash(StationId("nobody")) is None
+
+
+async def test_requests_that_come_together_share_a_look_at_the_keys(
+    story: Story, view: SQLStationView
+) -> None:
+    """A look for every request would cost SQLite more than the requests do; each gets the key of its own station."""
+    async with story.ledger.transaction() as tx:
+        await tx.keep_secrets(SENDER, secret=None, key_hash="a" * 64)
+        await tx.keep_secrets(RECEIVER, secret=None, key_hash="b" * 64)
+    looks: list[str] = []
+    event.listen(
+        story.ledger.engine.sync_engine,
+        "before_cursor_execute",
+        lambda _, __, statement, *___: looks.append(statement) if "key_hash" in statement else None,
+    )
+
+    found = await asyncio.gather(
+        *(view.key_hash(one) for one in [SENDER, RECEIVER, StationId("nobody")] * 20)
+    )
+
+    assert found == ["a" * 64, "b" * 64, None] * 20
+    # The first looks alone; all others came while it did.
+    assert len(looks) == 2
 
 
 # --- what it receives ---------------------------------------------------------------------------------------------
