@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -307,6 +308,9 @@ class Dispatcher:
         self._ids = ids
         self._bells = bells
         self._pace = pace or Pace()
+        self._turns = itertools.count(1)
+        self._last_turn: dict[StationId, int] = {}
+        """When each station was last in a batch."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`; what is under way then is finished."""
@@ -331,6 +335,9 @@ class Dispatcher:
         stations = set(await self._bells.hear_any(seconds=self._pace.sweep_seconds))
         while stations and not stop.is_set():
             stations = await self.offer(stations)
+            if stations:
+                # One that drains what waited for a day must not keep others waiting until it is done.
+                stations |= await self._bells.hear_any(seconds=0)
 
     async def _sweep(self, stop: asyncio.Event) -> None:
         at = self._clock.now()
@@ -353,7 +360,10 @@ class Dispatcher:
             ServiceUnavailable: what was published and not recorded is published again after its lease.
         """
         directory = await self._directories.current()
-        served = self._reachable(directory, sorted(stations))
+        # Whoever has waited longest first: a batch may be too small for all.
+        line = sorted(stations, key=lambda one: (self._last_turn.get(one, 0), one))
+        served = self._reachable(directory, line)
+        turn = next(self._turns)
         at = self._clock.now()
         until = at + self._pace.lease
         leased: list[ConsignmentId] = []
@@ -366,6 +376,7 @@ class Dispatcher:
             limit = min(self._pace.per_station, room)
             taken = await self._outbox.lease(station, at=at, until=until, limit=limit)
             leased += taken
+            self._last_turn[station.id] = turn
             if len(taken) == limit:
                 more.add(station.id)
         if leased:
