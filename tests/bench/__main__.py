@@ -117,7 +117,8 @@ def page(found: dict[str, Any]) -> str:
                 "`axis bench backlog` and `axis bench replay`, on servers of their own. `wait`: so many documents for "
                 "stations that are away, which do not slow the others. `drain`: one of them is back and takes all "
                 "that waits for it, while the others go on at the steady rate. `replay`: deliveries that failed, planned "
-                "and offered again beside a hub; a second plan of the same moves nothing twice."
+                "and offered again beside a hub; a second plan of the same moves nothing twice. Compare within a run: "
+                "other work went on on the machine."
             ),
             "",
             *_table(found["backlog"]),
