@@ -32,15 +32,36 @@ class ServiceUnavailable(Exception):
     """A server a test needs could not be started; the message says what to do about it."""
 
 
+def ports_of_worker(environment: Mapping[str, str]) -> range:
+    """The ports a process of the test run may take: of two that run side by side none takes the other's."""
+    number = int(environment.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    count = int(environment.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return _PORTS[number % count :: count]
+
+
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Return a TCP port on loopback that nobody listens on now."""
+    """
+    Return a TCP port on loopback that nobody listens on now, and that was not given before.
+
+    A server takes seconds to bind it, and its readiness is asked by connecting: whoever else listens there would be
+    taken for it.
+    """
+    mine = ports_of_worker(os.environ)
+    if len(_given) >= len(mine) // 2:
+        _given.clear()
     while True:
-        port = random.SystemRandom().choice(_PORTS)
+        port = random.SystemRandom().choice(mine)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 

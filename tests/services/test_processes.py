@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.services import packages
-from tests.services.processes import LeashedProcess, ServiceUnavailable, lives, wait_until
+from tests.services.processes import (
+    LeashedProcess,
+    ServiceUnavailable,
+    free_port,
+    lives,
+    ports_of_worker,
+    wait_until,
+)
 
 _ENV = {"PATH": os.environ["PATH"]}
 
@@ -131,3 +138,16 @@ def test_without_any_server_one_message_lists_the_three_ways(monkeypatch: pytest
             "Now:",
         )
     ] == [True] * 5
+
+
+def test_no_port_is_given_twice_nor_to_two_workers() -> None:
+    """A server binds its port seconds after it was chosen; what else listens there by then is taken for the server."""
+    given = [free_port() for _ in range(500)]
+    first, second = (
+        ports_of_worker({"PYTEST_XDIST_WORKER": name, "PYTEST_XDIST_WORKER_COUNT": "2"})
+        for name in ("gw0", "gw1")
+    )
+
+    assert len(set(given)) == 500
+    assert set(first).isdisjoint(second)
+    assert set(given) <= set(ports_of_worker(os.environ))
