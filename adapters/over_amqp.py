@@ -913,13 +913,23 @@ def _said_no(reply: Mapping[str, Any], document: str) -> Refused:
     said = str(reply.get("error"))
     match said:
         case NoAnswer.NOT_FOUND:
-            return NotFound("http.not_found", en=f"no {document}, or none that this station may know of")
+            return NotFound(
+                "http.not_found",
+                vi=f"không có {document}, hoặc điểm kết nối không được biết tới",
+                en=f"no {document}, or none that this station may know of",
+            )
         case NoAnswer.RECALLED:
-            return Recalled(ReasonCode.DELIVER_RECALLED.value, en=f"{document} was recalled")
+            return Recalled(
+                ReasonCode.DELIVER_RECALLED.value,
+                vi=f"{document} đã bị thu hồi",
+                en=f"{document} was recalled",
+            )
         case NoAnswer.PURGED:
+            issuer = str(reply.get("issuer"))[:100]
             return Purged(
                 "http.purged",
-                en=f"the axis keeps {document} no longer; {reply.get('issuer')} has the original",
+                vi=f"Trục không còn giữ {document}; bản gốc ở {issuer}",
+                en=f"the axis keeps {document} no longer; {issuer} has the original",
             )
         case NoAnswer.AMBIGUOUS:
             found = reply.get("candidates")

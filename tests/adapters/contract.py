@@ -88,12 +88,20 @@ class World(Protocol):
 
     async def recall(self, document: DocumentKey) -> None: ...
 
+    def let_go(self, document: DocumentKey) -> None:
+        """The axis keeps its bytes no longer."""
+        ...
+
     def states(self, document: DocumentKey) -> Sequence[DeliveryState]:
         """Where its deliveries stand."""
         ...
 
     def outcomes(self, document: DocumentKey) -> Sequence[Outcome]:
         """What the station said of its first delivery, in order."""
+        ...
+
+    def reason(self, document: DocumentKey) -> str:
+        """What the station last said to be wrong with its first delivery."""
         ...
 
     def submissions(self, message_id: str) -> int:
@@ -525,6 +533,18 @@ class StationContract:
 
         assert three == found.key
         assert Outcome.FETCHED not in world.outcomes(two)
+
+    async def test_what_the_axis_keeps_no_longer_is_failed_with_who_has_it(self, world: World) -> None:
+        """Its bytes cannot be had any more: the axis hears why, and the next document is not kept waiting."""
+        document = await world.offer(package(1, attached=1024 * 1024))
+        world.let_go(document)
+        later = await world.offer(package(2))
+
+        async with world.connect() as station, station.receive() as inbox:
+            assert (await first(inbox)).key == later
+            await until(lambda: Outcome.FAIL in world.outcomes(document))
+
+        assert "000.00.00.G22" in world.reason(document)
 
     async def test_a_large_document_lies_in_a_file(self, world: World, tmp_path: Path) -> None:
         """Above 8 MiB it is fetched into the spool, verified, saved whole, and gone after `done`."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from axis.core.credentials import hash_of_key
 from axis.core.directory import Directory, Station
-from axis.core.errors import Ambiguous, NotAllowed, NotFound, Withdrawn
+from axis.core.errors import Ambiguous, NotAllowed, NotFound, Purged, Withdrawn
 from axis.core.events import JSON, Event, EventKind
 from axis.core.exchange import (
     MAX_OWED,
@@ -137,6 +137,7 @@ class _Parcel:
     digest: Digest | None = None
     """What the header claims, when it is not the truth."""
     is_recalled: bool = False
+    is_purged: bool = False
     attempt: int = 0
     inline: bool = True
 
@@ -333,6 +334,10 @@ class PretendAxis:
         self.stir.set()
         return parcel
 
+    def let_go(self, consignment: ConsignmentId) -> None:
+        """Its bytes are kept no longer."""
+        self._parcels[consignment].is_purged = True
+
     def states(self, consignment: ConsignmentId) -> list[DeliveryState]:
         return list(self._parcels[consignment].states.values())
 
@@ -347,6 +352,11 @@ class PretendAxis:
         """What was said of its first delivery, in order."""
         first = next(iter(self._parcels[consignment].states))
         return [one.outcome for one in self.said if one.delivery == first]
+
+    def reason(self, consignment: ConsignmentId) -> str:
+        """What was last said to be wrong with its first delivery."""
+        first = next(iter(self._parcels[consignment].states))
+        return [one.reason for one in self.said if one.delivery == first][-1]
 
     def tell(
         self, station: StationId, kind: EventKind, *, facts: Mapping[str, JSON] | None = None
@@ -614,6 +624,8 @@ class PretendAxis:
         parcel = self._mine(station.id, document)
         if parcel.is_recalled:
             raise Withdrawn(document)
+        if parcel.is_purged:
+            raise Purged(document, issuer="000.00.00.G22")
         (digest,) = await self.blobs.put([parcel.body])
         return digest, len(parcel.body)
 

@@ -60,11 +60,17 @@ class PretendWorld:
     async def recall(self, document: DocumentKey) -> None:
         self.axis.recall(self.offered[document])
 
+    def let_go(self, document: DocumentKey) -> None:
+        self.axis.let_go(self.offered[document])
+
     def states(self, document: DocumentKey) -> Sequence[DeliveryState]:
         return self.axis.states(self.offered[document])
 
     def outcomes(self, document: DocumentKey) -> Sequence[Outcome]:
         return self.axis.outcomes(self.offered[document])
+
+    def reason(self, document: DocumentKey) -> str:
+        return self.axis.reason(self.offered[document])
 
     def submissions(self, message_id: str) -> int:
         return self.axis.recorded(message_id)
