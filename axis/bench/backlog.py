@@ -11,7 +11,6 @@ What waits was admitted at the desk; hubs run from the beginning and fill the wi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from time import perf_counter
@@ -19,11 +18,11 @@ from typing import Any, Final
 
 from axis.bench.admission import measure_admission
 from axis.bench.figures import Figure
-from axis.bench.machine import machine, versions
+from axis.bench.ground import Say, open_ground
 from axis.bench.processes import Child
 from axis.bench.road import Pace, Running, login, measure_road, running
-from axis.bench.town import Profile, Servers, Town, build_town, letters, settings_for
-from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
+from axis.bench.town import Profile, Servers, Town, letters
+from axis.bootstrap import Axis
 
 _THERE: Final = 6
 """Stations that take what they are sent."""
@@ -35,8 +34,6 @@ _SHARE: Final = 0.3
 _STEADY_SECONDS: Final = 15.0
 _STILL_SECONDS: Final = 5.0
 _DRAIN_SECONDS: Final = 3_600.0
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,23 +51,12 @@ class Plan:
 
 async def bench_backlog(plan: Plan, *, say: Say) -> dict[str, Any]:
     """The object `axis bench backlog --json` prints."""
-    settings, environ = settings_for(plan.servers)
-    found = {}
-    async with open_axis(settings, may_create=True) as axis:
-        if not settings.is_embedded:
-            found["rabbitmq"] = await look_at_broker(settings)
-            await apply_topology(settings, progress=say, say=lambda _, english: english)
-        say("stations and keys")
-        town = await build_town(axis, settings, receivers=_THERE + 1 + _AWAY, advance=lambda: None)
+    async with open_ground(plan.servers, receivers=_THERE + 1 + _AWAY, say=say) as ground:
+        town = ground.town
         there = replace(town, receivers=town.receivers[:_THERE])
-        async with running(axis, plan.servers, there, environ, hubs=1) as run:
-            figures = await _Bench(plan=plan, axis=axis, town=town, run=run, say=say).measure()
-    return {
-        "machine": machine(),
-        "versions": versions(found),
-        "keys": "RSA-2048, one signature a document (AX-1); receipts Ed25519, one signature a batch",
-        "results": [one.as_json() for one in figures],
-    }
+        async with running(ground.axis, plan.servers, there, ground.environ, hubs=1) as run:
+            figures = await _Bench(plan=plan, axis=ground.axis, town=town, run=run, say=say).measure()
+    return ground.report(figures)
 
 
 class _Bench:

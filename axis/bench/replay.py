@@ -8,7 +8,6 @@ runs beside the replay and numbers what it records. Ends when the plan is done: 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
@@ -16,11 +15,11 @@ from typing import Any, Final
 
 from axis.bench.admission import measure_admission
 from axis.bench.figures import Figure
-from axis.bench.machine import machine, versions
+from axis.bench.ground import Say, open_ground
 from axis.bench.processes import BenchFailed
 from axis.bench.road import running
-from axis.bench.town import Profile, Servers, Town, build_town, letters, settings_for
-from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
+from axis.bench.town import Profile, Servers, Town, letters
+from axis.bootstrap import Axis
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import Actor
 from axis.core.reasons import ReasonCode
@@ -33,8 +32,6 @@ _PIECE: Final = 200
 _BY: Final = Actor(person="bench", reason="measurement")
 _ASKED: Final = ReplayFilter(kinds=frozenset({TroubleKind.DELIVERY}), reason=ReasonCode.DELIVER_UNROUTED)
 
-Say = Callable[[str], None]
-
 
 async def bench_replay(servers: Servers, *, items: int, say: Say) -> dict[str, Any]:
     """
@@ -43,29 +40,17 @@ async def bench_replay(servers: Servers, *, items: int, say: Say) -> dict[str, A
     Raises:
         BenchFailed: the plan did not do each item once.
     """
-    settings, environ = settings_for(servers)
     profile = Profile(
         name="failed deliveries",
         attachment_bytes=1_000,
         fanout=_RECEIVERS,
         documents=max(1, items // _RECEIVERS),
     )
-    found = {}
-    async with open_axis(settings, may_create=True) as axis:
-        if not settings.is_embedded:
-            found["rabbitmq"] = await look_at_broker(settings)
-            await apply_topology(settings, progress=say, say=lambda _, english: english)
-        say("stations and keys")
-        town = await build_town(axis, settings, receivers=_RECEIVERS, advance=lambda: None)
-        await _make_failures(axis, town, profile, say=say)
-        async with running(axis, servers, town, environ, hubs=1):
-            figures = await _replay(axis, profile, say=say)
-    return {
-        "machine": machine(),
-        "versions": versions(found),
-        "keys": "RSA-2048, one signature a document (AX-1); receipts Ed25519, one signature a batch",
-        "results": [one.as_json() for one in figures],
-    }
+    async with open_ground(servers, receivers=_RECEIVERS, say=say) as ground:
+        await _make_failures(ground.axis, ground.town, profile, say=say)
+        async with running(ground.axis, servers, ground.town, ground.environ, hubs=1):
+            figures = await _replay(ground.axis, profile, say=say)
+    return ground.report(figures)
 
 
 async def _make_failures(axis: Axis, town: Town, profile: Profile, *, say: Say) -> None:

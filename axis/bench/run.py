@@ -7,18 +7,18 @@ Every profile first carries a few letters that are not measured: the first of ev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
 from axis.bench.admission import measure_admission
 from axis.bench.figures import Figure
+from axis.bench.ground import Say, open_ground
 from axis.bench.hop import measure_hop
-from axis.bench.machine import machine, versions
 from axis.bench.road import Pace, Running, measure_road, measure_values, running
-from axis.bench.town import Profile, Servers, Town, build_town, letters, settings_for
-from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
+from axis.bench.town import Profile, Servers, Town, letters
+from axis.bootstrap import Axis
 
 PROFILES: Final = (
     Profile(name="10 KB", attachment_bytes=10_000, fanout=1, documents=2_000),
@@ -47,8 +47,6 @@ _URGENT_PER_S: Final = 8.0
 _URGENT: Final = 3
 """`Priority` of an urgent document."""
 
-Say = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -74,32 +72,19 @@ async def run_bench(plan: Plan, *, say: Say) -> dict[str, Any]:
         plan: What to measure.
         say: Told what is going on, for people.
     """
-    settings, environ = settings_for(plan.servers)
     figures: list[Figure] = []
-    async with open_axis(settings, may_create=True) as axis:
-        servers = {}
-        if not settings.is_embedded:
-            servers["rabbitmq"] = await look_at_broker(settings)
-            await apply_topology(settings, progress=say, say=lambda _, english: english)
-        say("stations and keys")
-        most = max(_receivers_of(profile) for profile in plan.profiles)
-        town = await build_town(axis, settings, receivers=most, advance=lambda: None)
-        bench = _Bench(plan=plan, axis=axis, town=town, environ=environ, say=say)
+    most = max(_receivers_of(profile) for profile in plan.profiles)
+    async with open_ground(plan.servers, receivers=most, say=say) as ground:
+        bench = _Bench(plan=plan, axis=ground.axis, town=ground.town, environ=ground.environ, say=say)
         for hubs in plan.hubs:
             figures += await bench.measure(hubs=hubs)
-        if settings.is_embedded:
+        if ground.is_embedded:
             say("admission")
-            figures += [
-                await measure_admission(town, axis, profile, batch=bench.next(profile, plan.count(profile)))
-                for profile in plan.profiles
-                if profile.per_second is None
-            ]
-    return {
-        "machine": machine(),
-        "versions": versions(servers),
-        "keys": "RSA-2048, one signature a document (AX-1); receipts Ed25519, one signature a batch",
-        "results": [one.as_json() for one in figures],
-    }
+            for profile in plan.profiles:
+                if profile.per_second is None:
+                    batch = bench.next(profile, plan.count(profile))
+                    figures.append(await measure_admission(ground.town, ground.axis, profile, batch=batch))
+    return ground.report(figures)
 
 
 def _receivers_of(profile: Profile) -> int:
