@@ -35,6 +35,8 @@ class Account:
     """Code of each agency."""
     answers: dict[str, Line] = field(default_factory=dict)
     """By message id; the last one of several."""
+    documents_answered: int = 0
+    """Message ids of documents among them, statuses are not."""
     states: Counter[str] = field(default_factory=Counter)
     addressed: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Delivery -> (code of the receiver, digest), of what was accepted."""
@@ -66,6 +68,7 @@ class Account:
             self.problems.append(f"{line['id']}: document {before['document']}, then {line['document']}")
         if before is None:
             self.states[line["state"]] += 1
+            self.documents_answered += line["id"].startswith("m-")
         self.answers[line["id"]] = line
         if line["state"] in {"accepted", "duplicate"}:
             for delivery, receiver in line["deliveries"]:
@@ -80,10 +83,6 @@ class Account:
             self.came[delivery] += 1
             if before != (code, line["digest"]) or receiver != code:
                 self.problems.append(f"{delivery}: {before}, then {(code, line['digest'])} for {receiver}")
-
-    @property
-    def documents_answered(self) -> int:
-        return sum(one.startswith("m-") for one in self.answers)
 
     @property
     def documents_expected(self) -> int:

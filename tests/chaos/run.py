@@ -65,12 +65,15 @@ async def chaos(plan: Plan, *, say: Say) -> dict[str, object]:
 async def _until_acknowledged(stage: Stage, axis: Axis, *, plan: Plan) -> None:
     """What was taken is also recorded as taken: the last words of the stations are still on their way."""
     query = select(func.count()).where(t.delivery.c.state.in_([one.value for one in PENDING]))
-    waited = monotonic()
-    while monotonic() - waited < plan.settle_seconds:
+    least, moved = None, monotonic()
+    while monotonic() - moved < plan.settle_seconds:
         stage.keep_running()
         async with axis.ledger.reading() as connection:
-            if not (await connection.execute(query)).scalar_one():
-                return
+            pending = (await connection.execute(query)).scalar_one()
+        if not pending:
+            return
+        if least is None or pending < least:
+            least, moved = pending, monotonic()
         await asyncio.sleep(0.2)
 
 
