@@ -10,6 +10,8 @@ Receiving: from what a transport hands over to documents in the caller's hands, 
 
 A lazy inbox hands out before the bytes of 4, and without 5: they follow when the caller asks for them.
 
+What is said of several documents at the same time goes in one message.
+
 A crash anywhere before `done` makes it come again. A crash after makes step 1 answer it.
 """
 
@@ -40,6 +42,7 @@ from adapters.pauses import Pauses
 from adapters.payload import Payload
 from axis.core.exchange import MAX_ACKS, Ack, Consignment, Outcome, StationMessage
 from axis.core.model import ConsignmentId, DeliveryId
+from axis.core.together import Together
 
 _log = structlog.get_logger(__name__)
 _Result = TypeVar("_Result")
@@ -84,6 +87,7 @@ class Inbox:
         self._read_report = read_report
         self._arrivals = line.arrivals(window=window)
         self._in_hand: dict[ConsignmentId, _InHand] = {}
+        self._acks: Together[Ack, None] = Together(self._say_together, most=MAX_ACKS)
         self._is_closed = False
 
     def __aiter__(self) -> Self:
@@ -344,10 +348,18 @@ class Inbox:
 
     async def _say_of(self, deliveries: Sequence[DeliveryId], outcome: Outcome, *, reason: str = "") -> None:
         acks = [Ack(delivery=one, outcome=outcome, reason=reason) for one in deliveries]
+        if not acks:
+            return
+        if not reason:
+            await self._insist(partial(self._acks.bring, acks))
+            return
+        # In words of the caller's, which might not be taken: nobody else's go with them.
         for begin in range(0, len(acks), MAX_ACKS):
-            part: Sequence[Ack] = acks[begin : begin + MAX_ACKS]
-            message = StationMessage(acks=tuple(part))
-            await self._insist(partial(self._line.say, message))
+            await self._insist(partial(self._say_together, acks[begin : begin + MAX_ACKS]))
+
+    async def _say_together(self, acks: Sequence[Ack]) -> Sequence[None]:
+        await self._line.say(StationMessage(acks=tuple(acks)))
+        return [None] * len(acks)
 
     async def _insist(
         self, attempt: Callable[[], Awaitable[_Result]], *, tries: int | None = None

@@ -2,7 +2,7 @@
 The front desk: everything a station may do or ask, whichever channel it came by.
 
 The AMQP consumer and the HTTP API translate envelopes and call this; nothing else of the axis talks to stations.
-Callers that come at the same time share a transaction (`axis.flow.together`).
+Callers that come at the same time share a transaction (`axis.core.together`).
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ from axis.core.ports import (
 )
 from axis.core.retry import DELIVERIES, Backoff
 from axis.core.text import printable
+from axis.core.together import Together
 from axis.flow.acknowledge import acknowledge, offer_again
 from axis.flow.answer import answer_of
 from axis.flow.bells import Bells
 from axis.flow.dispatch import hand_out, header_of
 from axis.flow.pipeline import Pipeline
 from axis.flow.receive import LONGEST_MESSAGE_ID
-from axis.flow.together import Together
 
 MOST_REFS = 5_000
 """Most deliveries named when a station asks for one consignment, or lists its inbox over HTTP."""

@@ -35,7 +35,7 @@ from axis.core.model import (
     StationState,
     from_micros,
 )
-from axis.flow.together import Together
+from axis.core.together import Together
 from axis.ledger import tables as t
 from axis.ledger.projections import ORGANS_VERSION, WHOLE_VERSION
 from axis.ledger.store import SQLLedger

@@ -38,7 +38,7 @@ from axis.core.model import (
 from axis.core.ports import Ready, SubmissionFilter
 from axis.core.reasons import ReasonCode
 from axis.core.rows import DocumentRow
-from axis.flow.together import Together
+from axis.core.together import Together
 from axis.ledger import tables as t
 from axis.ledger.bulk import among
 from axis.ledger.deadlines import list_owed

@@ -100,6 +100,10 @@ class World(Protocol):
         """What the station said of its first delivery, in order."""
         ...
 
+    def sayings(self) -> Sequence[Sequence[Ack]]:
+        """What was said in each message of the station's, in order."""
+        ...
+
     def reason(self, document: DocumentKey) -> str:
         """What the station last said to be wrong with its first delivery."""
         ...
@@ -449,6 +453,41 @@ class StationContract:
                 await asyncio.gather(*tasks)
 
         assert sorted(documents) == sorted(handed)
+
+    async def test_what_is_said_at_the_same_time_goes_in_one_message(self, world: World) -> None:
+        """A caller that ends thirty documents at once costs the axis a few messages; each is said once."""
+        documents = [await world.offer(package(number)) for number in range(30)]
+
+        async with world.connect() as station, station.receive(window=60) as inbox:
+            found = [await first(inbox) for _ in documents]
+            # A message is under way long enough for the others to come together behind it.
+            world.network.slow(delay_s=0.2)
+            async with asyncio.timeout(40):
+                await asyncio.gather(*(one.done() for one in found))
+            await until(lambda: all(world.states(one) == [DeliveryState.ACKNOWLEDGED] for one in documents))
+
+        done = [[one for one in said if one.outcome is Outcome.DONE] for said in world.sayings()]
+        assert sum(map(len, done)) == len(documents)
+        assert len([said for said in done if said]) <= 5
+
+    async def test_words_that_are_not_taken_spoil_nobody_elses(self, world: World) -> None:
+        """A reason with a character that cannot be recorded is refused alone, whatever is said beside it."""
+        busy, good, bad = documents = [await world.offer(package(number)) for number in range(3)]
+
+        async with world.connect() as station, station.receive() as inbox:
+            found = {document.key: document for document in [await first(inbox) for _ in documents]}
+            world.network.slow(delay_s=0.3)
+            # While this one is under way, the others come together behind it.
+            ahead = asyncio.ensure_future(found[busy].done())
+            await asyncio.sleep(0.1)
+            failing = asyncio.ensure_future(found[bad].fail("disk full\0"))
+            async with asyncio.timeout(40):
+                await asyncio.gather(ahead, found[good].done())
+            await until(lambda: world.states(good) == [DeliveryState.ACKNOWLEDGED])
+            await asyncio.wait({failing}, timeout=20)
+
+        assert world.outcomes(good) == [Outcome.FETCHED, Outcome.DONE]
+        assert world.outcomes(bad) == [Outcome.FETCHED]
 
     async def test_giving_up_waiting_loses_nothing(self, world: World) -> None:
         """A caller that stops waiting for the next document at the wrong moment gets it the next time."""

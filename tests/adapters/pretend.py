@@ -178,7 +178,8 @@ class PretendAxis:
         self.stations: dict[StationId, Station] = {}
         self._keys: dict[StationId, str] = {}
         self.taken: list[Taken] = []
-        self.said: list[Ack] = []
+        self.sayings: list[Sequence[Ack]] = []
+        """Message by message."""
         self.asked: list[Ask] = []
         self.owing: list[tuple[StationId, OwedBy, Owed]] = []
         """Who is shown which answer that is owed, as whose duty; by delivery."""
@@ -351,12 +352,12 @@ class PretendAxis:
     def outcomes(self, consignment: ConsignmentId) -> list[Outcome]:
         """What was said of its first delivery, in order."""
         first = next(iter(self._parcels[consignment].states))
-        return [one.outcome for one in self.said if one.delivery == first]
+        return [one.outcome for said in self.sayings for one in said if one.delivery == first]
 
     def reason(self, consignment: ConsignmentId) -> str:
         """What was last said to be wrong with its first delivery."""
         first = next(iter(self._parcels[consignment].states))
-        return [one.reason for one in self.said if one.delivery == first][-1]
+        return [one.reason for said in self.sayings for one in said if one.delivery == first][-1]
 
     def tell(
         self, station: StationId, kind: EventKind, *, facts: Mapping[str, JSON] | None = None
@@ -639,7 +640,7 @@ class PretendAxis:
 
     async def say(self, station: Station, message: StationMessage, *, message_id: str, at: datetime) -> None:
         del message_id, at
-        self.said += message.acks
+        self.sayings.append(message.acks)
         for ack in message.acks:
             for parcel in self._parcels.values():
                 if parcel.station == station.id and ack.delivery in parcel.states:

@@ -151,7 +151,7 @@ async def test_a_no_of_the_system_is_told_with_its_words(
         await until(lambda: world.states(document) == [DeliveryState.ACKNOWLEDGED])
 
     assert Outcome.FAIL in world.outcomes(document)
-    (failure,) = [one for one in world.axis.said if one.outcome is Outcome.FAIL]
+    (failure,) = [one for said in world.axis.sayings for one in said if one.outcome is Outcome.FAIL]
     assert failure.reason == f"HTTP {status} thiếu số đến xin thử lại"
 
 

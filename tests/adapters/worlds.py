@@ -14,7 +14,7 @@ from adapters.over_amqp import AMQPLimits
 from adapters.over_http import HTTPLimits
 from adapters.station import Credentials, Station
 from axis.core.events import EventKind
-from axis.core.exchange import Duty, Outcome, Owed, OwedBy
+from axis.core.exchange import Ack, Duty, Outcome, Owed, OwedBy
 from axis.core.model import ConsignmentId, DeliveryState, Digest, DocumentKey, Lane
 from axis.web.app import create_app
 from axis.web.server import serve
@@ -68,6 +68,9 @@ class PretendWorld:
 
     def outcomes(self, document: DocumentKey) -> Sequence[Outcome]:
         return self.axis.outcomes(self.offered[document])
+
+    def sayings(self) -> Sequence[Sequence[Ack]]:
+        return self.axis.sayings
 
     def reason(self, document: DocumentKey) -> str:
         return self.axis.reason(self.offered[document])

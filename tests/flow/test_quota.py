@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from axis.core.errors import ServiceUnavailable
 from axis.core.model import StationId, SubmissionState
 from axis.core.reasons import ReasonCode
+from axis.core.together import Together
 from axis.flow.quota import Meter, Quota
-from axis.flow.together import Together
 from axis.ledger import tables as t
 from tests.flow.office import Office
 from tests.flow.town import AT, a_letter, a_message, signed
