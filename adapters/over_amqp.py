@@ -68,6 +68,7 @@ from axis.core.exchange import (
     load,
     read_answer,
     read_consignment,
+    read_events,
     read_feed,
     read_owed_list,
     read_whereabouts,
@@ -522,9 +523,8 @@ class OverAMQP:
                     told.append((waiting, answer))
                 else:
                     receipts.append(message.body)
-            case wire.TYPE_EVENT:
-                entry = read_feed(value)
-                events.append((entry.index, dump(feed_json(entry))))
+            case wire.TYPE_EVENTS:
+                events += [(one.index, dump(feed_json(one))) for one in read_events(value)]
             case wire.TYPE_REPLY:
                 reply = self._replies.get(properties.correlation_id or "")
                 if reply is not None:

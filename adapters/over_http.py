@@ -55,6 +55,7 @@ from axis.core.exchange import (
     load,
     read_answer,
     read_consignment,
+    read_events,
     read_owed_list,
     read_submitted,
     read_whereabouts,
@@ -298,7 +299,7 @@ class OverHTTP:
             query={"after": after, "limit": wire.MAX_PAGE, "wait": wait},
             more_seconds=wait,
         )
-        return _read(reply, wire.read_events)
+        return _read(reply, read_events)
 
     async def organs(self, *, since: int, after: int, limit: int) -> wire.OrganList:
         query = {"since": since, "after": after, "limit": min(limit, wire.MAX_ORGANS)}

@@ -22,14 +22,14 @@ from axis.broker import wire
 from axis.broker.connection import SERVICE, BrokerAddress, Link, cause_of, was_asked_to_stop
 from axis.broker.topology import Topology, declare, hub_topology, station_topology
 from axis.core.errors import InvariantBroken, ServiceUnavailable
-from axis.core.exchange import answer_json, dump, feed_json
+from axis.core.exchange import answer_json, dump, events_json
 from axis.core.model import Lane, StationId
 from axis.core.ports import (
     Clock,
     Outgoing,
     OutgoingAnswer,
     OutgoingConsignment,
-    OutgoingEvent,
+    OutgoingEvents,
     OutgoingReply,
     OutgoingWithdrawal,
     Published,
@@ -307,12 +307,10 @@ class BrokerPublisher:
                 if one.answer.document is not None:
                     headers = {wire.H_DOCUMENT: one.answer.document}
                 body = dump(answer_json(one.answer))
-            case OutgoingEvent():
-                queue, kind, content_type = queues.receipts, wire.TYPE_EVENT, wire.JSON_TYPE
-                correlation = one.document
-                if one.document is not None:
-                    headers = {wire.H_DOCUMENT: one.document}
-                body = dump(feed_json(one.entry))
+            case OutgoingEvents():
+                queue, kind, content_type = queues.receipts, wire.TYPE_EVENTS, wire.JSON_TYPE
+                correlation = None
+                body = dump(events_json(one.entries))
             case OutgoingReply():
                 queue, kind, content_type = queues.receipts, wire.TYPE_REPLY, wire.JSON_TYPE
                 correlation = one.correlation_id

@@ -78,7 +78,7 @@ H_BY_DIGEST: Final = "x-axis-by-digest"
 TYPE_CONSIGNMENT: Final = "consignment"
 TYPE_WITHDRAW: Final = "withdraw"
 TYPE_RECEIPT: Final = "receipt"
-TYPE_EVENT: Final = "event"
+TYPE_EVENTS: Final = "events"
 TYPE_REPLY: Final = "reply"
 """Values of the AMQP property `type` of messages the axis sends."""
 

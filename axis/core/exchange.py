@@ -564,6 +564,11 @@ def feed_json(entry: FeedEntry) -> dict[str, JSON]:
     return {"type": "event", "index": entry.index, "record": entry.record}
 
 
+def events_json(entries: Sequence[FeedEntry]) -> dict[str, JSON]:
+    """Events in the order of the log: the answer to `GET /events`, and a message in the `receipts` queue."""
+    return {"type": "events", "events": [feed_json(one) for one in entries]}
+
+
 def dump(body: Mapping[str, JSON]) -> bytes:
     """UTF-8 JSON for the wire."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -889,6 +894,16 @@ def read_feed(value: Mapping[str, Any]) -> FeedEntry:
     return FeedEntry(index=_member(value, "index", int), record=_text(value, "record"))
 
 
+def read_events(value: Mapping[str, Any]) -> tuple[FeedEntry, ...]:
+    """
+    The station's reading of several.
+
+    Raises:
+        BadMessage: naming the member that is wrong.
+    """
+    return tuple(read_feed(one) for one in _objects(value, "events"))
+
+
 __all__ = [
     "MAX_ACKS",
     "MAX_OWED",
@@ -918,11 +933,13 @@ __all__ = [
     "cause_json",
     "consignment_json",
     "dump",
+    "events_json",
     "feed_json",
     "load",
     "owed_list_json",
     "read_answer",
     "read_consignment",
+    "read_events",
     "read_feed",
     "read_owed_list",
     "read_receipt",

@@ -240,14 +240,13 @@ class OutgoingAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingEvent:
-    """A later event of the station's documents, on its way into its `receipts` queue."""
+class OutgoingEvents:
+    """Later events of the station's documents, in the order of the log, on their way into its `receipts` queue."""
 
     station: StationId
     secret: str
     message_id: str
-    document: DocumentKey | None
-    entry: FeedEntry
+    entries: Sequence[FeedEntry]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,7 +273,7 @@ class OutgoingWithdrawal:
     """Which of them; none means all."""
 
 
-Outgoing = OutgoingConsignment | OutgoingAnswer | OutgoingEvent | OutgoingReply | OutgoingWithdrawal
+Outgoing = OutgoingConsignment | OutgoingAnswer | OutgoingEvents | OutgoingReply | OutgoingWithdrawal
 
 
 @unique
@@ -552,9 +551,7 @@ class Outbox(Protocol):
         """Held submissions whose next try has come, oldest first; nobody else gets them before `until`."""
         ...
 
-    async def unpushed(
-        self, station: StationId, *, limit: int
-    ) -> Sequence[tuple[FeedEntry, DocumentKey | None]]:
+    async def unpushed(self, station: StationId, *, limit: int) -> Sequence[FeedEntry]:
         """Events the station is told of and has not been pushed yet, in the order of the log."""
         ...
 

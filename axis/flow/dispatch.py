@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -25,7 +25,7 @@ import structlog
 
 from axis.core.directory import Directory, Station
 from axis.core.errors import NotFound, ServiceUnavailable
-from axis.core.exchange import Consignment
+from axis.core.exchange import Consignment, FeedEntry
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import (
     Actor,
@@ -45,7 +45,7 @@ from axis.core.ports import (
     Ledger,
     Outbox,
     OutgoingConsignment,
-    OutgoingEvent,
+    OutgoingEvents,
     OutgoingWithdrawal,
     Published,
     Publisher,
@@ -80,8 +80,12 @@ class Pace:
     """A queue that takes nothing now is asked again after this."""
     unsettled: timedelta = timedelta(minutes=30)
     """Handed over for so long without a word, with nothing left in the queue: offered again."""
-    feed: int = 200
+    feed: int = 1_000
     """Most events pushed to one station at a time."""
+    feed_message: int = 50
+    """Most events in one message."""
+    feed_chars: int = 100_000
+    """Most text in one message of several events, so that it is read in one piece."""
 
 
 class Depths(Protocol):
@@ -496,26 +500,26 @@ class Dispatcher:
         at = self._clock.now()
         for station in self._reachable(directory, sorted(await self._outbox.stations_unpushed())):
             entries = await self._outbox.unpushed(station.id, limit=self._pace.feed)
+            messages = list(_in_messages(entries, pace=self._pace))
             results = await self._publisher.publish(
                 [
-                    OutgoingEvent(
+                    OutgoingEvents(
                         station=station.id,
                         secret=station.secret,
                         message_id=self._ids.new(at),
-                        document=document,
-                        entry=entry,
+                        entries=message,
                     )
-                    for entry, document in entries
+                    for message in messages
                 ]
             )
             # Only the unbroken run of confirmed ones counts: the order of the feed is part of its meaning.
             last: int | None = None
-            for (entry, _), result in zip(entries, results, strict=True):
+            for message, result in zip(messages, results, strict=True):
                 if result is not Published.CONFIRMED:
                     if result is Published.UNROUTED:
                         await self._declare(station=station.id, secret=station.secret)
                     break
-                last = entry.index
+                last = message[-1].index
             if last is not None:
                 await self._outbox.pushed(station.id, index=last)
 
@@ -542,6 +546,20 @@ class Dispatcher:
         )
         if count:
             log.warning("dispatch.offered_again", station=station, consignments=count)
+
+
+def _in_messages(entries: Sequence[FeedEntry], *, pace: Pace) -> Iterator[Sequence[FeedEntry]]:
+    """The events in their order, as many in one message as may be."""
+    message: list[FeedEntry] = []
+    chars = 0
+    for entry in entries:
+        if message and (len(message) == pace.feed_message or chars + len(entry.record) > pace.feed_chars):
+            yield message
+            message, chars = [], 0
+        message.append(entry)
+        chars += len(entry.record)
+    if message:
+        yield message
 
 
 _Parcels = Sequence[tuple[Ready, OutgoingConsignment | OutgoingWithdrawal]]

@@ -213,9 +213,7 @@ class SQLOutbox:
             _finds_one(unpushed, table.idx),
         )
 
-    async def unpushed(
-        self, station: StationId, *, limit: int
-    ) -> Sequence[tuple[FeedEntry, DocumentKey | None]]:
+    async def unpushed(self, station: StationId, *, limit: int) -> Sequence[FeedEntry]:
         """See the port."""
         cursor = select(t.station.c.feed_cursor).where(t.station.c.id == station)
         async with self._ledger.reading() as connection:
@@ -273,7 +271,7 @@ async def read_ready(
 
 async def feed_entries(
     connection: AsyncConnection, station: StationId, *, after: int, limit: int
-) -> list[tuple[FeedEntry, DocumentKey | None]]:
+) -> list[FeedEntry]:
     """Events the station is told of, behind leaf `after`, in the order of the log."""
     table = t.feed.c
     query = (
@@ -281,13 +279,7 @@ async def feed_entries(
     )
     rows = (await connection.execute(query)).all()
     events = {row.id: row for row in await rows_by_id(connection, t.event, [row.event_id for row in rows])}
-    return [
-        (
-            FeedEntry(index=row.idx, record=bytes(events[row.event_id].record).decode()),
-            DocumentKey(events[row.event_id].document_id) if events[row.event_id].document_id else None,
-        )
-        for row in rows
-    ]
+    return [FeedEntry(index=row.idx, record=bytes(events[row.event_id].record).decode()) for row in rows]
 
 
 def _first_pending(consignments: Sequence[str], *, most: int) -> Select[Any]:

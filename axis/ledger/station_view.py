@@ -216,8 +216,7 @@ class SQLStationView:
     async def feed(self, station: StationId, *, after: int, limit: int) -> Sequence[FeedEntry]:
         """See the port."""
         async with self._ledger.reading() as connection:
-            found = await feed_entries(connection, station, after=after, limit=limit)
-        return [entry for entry, _ in found]
+            return await feed_entries(connection, station, after=after, limit=limit)
 
 
 def _submitted(row: Row[Any]) -> Submitted:

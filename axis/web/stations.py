@@ -30,6 +30,7 @@ from axis.core.exchange import (
     answer_json,
     consignment_json,
     dump,
+    events_json,
     load,
     owed_list_json,
     read_receipt,
@@ -510,7 +511,7 @@ async def events(
 
     found = await _poll(request, look, wake, seconds=wait)
     visit_of(request.scope).facts["entries"] = len(found)
-    return _answer(wire.events_json(found))
+    return _answer(events_json(found))
 
 
 @router.get(

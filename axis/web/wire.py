@@ -24,10 +24,8 @@ from axis.core.exchange import (
     FeedEntry,
     Receipt,
     consignment_json,
-    feed_json,
     load,
     read_consignment,
-    read_feed,
     read_receipt,
     receipt_json,
 )
@@ -247,21 +245,6 @@ def read_inbox(value: Mapping[str, Any]) -> tuple[Consignment, ...]:
         BadMessage: naming the member that is wrong.
     """
     return tuple(read_consignment(one) for one in _objects(value, "consignments"))
-
-
-def events_json(entries: Sequence[FeedEntry]) -> dict[str, JSON]:
-    """Answer to GET of the events."""
-    return {"type": "events", "events": [feed_json(one) for one in entries]}
-
-
-def read_events(value: Mapping[str, Any]) -> tuple[FeedEntry, ...]:
-    """
-    The station's reading of it.
-
-    Raises:
-        BadMessage: naming the member that is wrong.
-    """
-    return tuple(read_feed(one) for one in _objects(value, "events"))
 
 
 # --- verification reports -----------------------------------------------------------------------------------------

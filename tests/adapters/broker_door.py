@@ -25,7 +25,7 @@ from axis.core.ports import (
     Outgoing,
     OutgoingAnswer,
     OutgoingConsignment,
-    OutgoingEvent,
+    OutgoingEvents,
     OutgoingReply,
     OutgoingWithdrawal,
     Published,
@@ -186,12 +186,11 @@ class BrokerDoor:
         known = self.axis.stations[station]
         entry = next(one for one in self.axis.told(station) if one.index == index)
         await self.publish(
-            OutgoingEvent(
+            OutgoingEvents(
                 station=station,
                 secret=known.secret,
                 message_id=self._new_id(),
-                document=None,
-                entry=entry,
+                entries=[entry],
             )
         )
 

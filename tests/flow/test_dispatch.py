@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from axis.broker import wire
 from axis.broker.connection import BrokerAddress
 from axis.broker.publisher import BrokerPublisher
+from axis.core.exchange import Outcome, load, read_events
 from axis.core.model import DeliveryState, StationId
 from axis.core.reasons import ReasonCode
-from axis.flow.dispatch import Declare, Dispatcher
+from axis.flow.dispatch import Declare, Dispatcher, Pace
 from axis.ledger import tables as t
 from axis.ledger.store import SQLLedger, open_engine
+from tests.broker.wiretap import wiretap
 from tests.flow.office import Office
 from tests.flow.town import HANOI, QP, TTTT, a_letter, signed
 from tests.services.rabbitmq import Vhost
@@ -35,7 +38,9 @@ async def office(database_url: str, tmp_path: Path) -> AsyncIterator[Office]:
     await ledger.engine.dispose()
 
 
-def _dispatcher(office: Office, publisher: BrokerPublisher, *, declare: Declare) -> Dispatcher:
+def _dispatcher(
+    office: Office, publisher: BrokerPublisher, *, declare: Declare, pace: Pace | None = None
+) -> Dispatcher:
     return Dispatcher(
         ledger=office.ledger,
         outbox=office.outbox,
@@ -47,6 +52,7 @@ def _dispatcher(office: Office, publisher: BrokerPublisher, *, declare: Declare)
         clock=office.clock,
         ids=office.ids,
         bells=office.pipeline.bells,
+        pace=pace,
     )
 
 
@@ -79,3 +85,34 @@ async def test_a_queue_that_cannot_be_made_shows_as_failed(
 
     row = (await office.rows(t.delivery))[0]
     assert (row["state"], row["reason"]) == ("failed", ReasonCode.DELIVER_UNROUTED.value)
+
+
+@pytest.mark.parametrize(
+    ("pace", "sizes"), [(Pace(feed_message=2), [2, 2, 1]), (Pace(feed_chars=1), [1] * 5), (Pace(), [5])]
+)
+async def test_events_go_together_in_their_order(
+    office: Office, publisher: BrokerPublisher, vhost: Vhost, pace: Pace, sizes: list[int]
+) -> None:
+    """What a station is told of comes in the order of the log, in few messages, once its queue is there."""
+    for number in range(1, 6):
+        await office.admit(signed(a_letter(number, receivers=(HANOI,))))
+    for one in await office.inbox("ha-noi"):
+        await office.say("ha-noi", Outcome.DONE, *(ref.delivery for ref in one.deliveries))
+    while await office.sequencer.turn():
+        pass
+    sender = office.country.directory.stations[StationId("vpcp")]
+    queue = wire.station_queues(station=sender.id, secret=sender.secret).receipts
+    dispatcher = _dispatcher(office, publisher, declare=publisher.declare_station, pace=pace)
+
+    async with wiretap(vhost.url) as tap:
+        await dispatcher.push_events()
+        await dispatcher.push_events()
+        await dispatcher.push_events()
+        messages = await tap.drain(queue)
+
+    told = [read_events(load(one.body)) for one in messages]
+    assert {one.header.properties.message_type for one in messages} == {wire.TYPE_EVENTS}
+    assert [len(one) for one in told] == sizes
+    indices = [entry.index for one in told for entry in one]
+    assert indices == sorted(set(indices))
+    assert all('"delivery.acknowledged"' in entry.record for one in told for entry in one)

@@ -378,14 +378,17 @@ async def test_events_are_pushed_in_the_order_of_the_log(story: Story, outbox: S
     sender = StationId("station-1")
     assert await outbox.stations_unpushed() == [sender]
     entries = await outbox.unpushed(sender, limit=2)
-    assert [document for _, document in entries] == [sent[0].document, sent[1].document]
-    assert entries[0][0].index < entries[1][0].index
-    assert '"delivery.acknowledged"' in entries[0][0].record
+    assert [str(one.document) in entry.record for one, entry in zip(sent, entries, strict=False)] == [
+        True,
+        True,
+    ]
+    assert entries[0].index < entries[1].index
+    assert '"delivery.acknowledged"' in entries[0].record
 
-    await outbox.pushed(sender, index=entries[1][0].index)
-    await outbox.pushed(sender, index=entries[0][0].index)
-    [(_, document)] = await outbox.unpushed(sender, limit=10)
-    assert document == sent[2].document
+    await outbox.pushed(sender, index=entries[1].index)
+    await outbox.pushed(sender, index=entries[0].index)
+    [entry] = await outbox.unpushed(sender, limit=10)
+    assert str(sent[2].document) in entry.record
     await outbox.pushed(sender, index=10_000)
     assert await outbox.stations_unpushed() == []
     assert list(await outbox.unpushed(sender, limit=10)) == []

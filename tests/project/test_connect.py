@@ -74,7 +74,7 @@ def test_every_header_is_described(name: str) -> None:
         amqp.TYPE_CONSIGNMENT,
         amqp.TYPE_WITHDRAW,
         amqp.TYPE_RECEIPT,
-        amqp.TYPE_EVENT,
+        amqp.TYPE_EVENTS,
         amqp.TYPE_REPLY,
         amqp.EDXML,
         amqp.BY_DIGEST,

@@ -31,6 +31,7 @@ from axis.core.exchange import (
     load,
     read_answer,
     read_consignment,
+    read_events,
     read_owed_list,
     read_submitted,
     read_whereabouts,
@@ -150,7 +151,7 @@ class Caller:
     async def events(self, **query: int) -> tuple[FeedEntry, ...]:
         response = await self.get(wire.EVENTS, **query)
         assert response.status_code == 200, response.text
-        return wire.read_events(load(shaped(response, shapes.Events)))
+        return read_events(load(shaped(response, shapes.Events)))
 
     async def owed(self, **query: str | int) -> OwedList:
         response = await self.get(wire.OWED, **query)

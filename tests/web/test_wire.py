@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axis.core.exchange import BadMessage, BatchSignature, Receipt, dump, load
+from axis.core.exchange import BadMessage, BatchSignature, Receipt, dump, load, read_events
 from axis.core.model import Digest, DocumentKey, StationId
 from axis.core.reasons import Cause, Detail, ReasonCode
 from axis.web import wire
@@ -131,7 +131,7 @@ def test_readers_say_what_is_wrong_and_nothing_else(value: dict[str, Any]) -> No
     """An axis that was broken into, or something between, may answer anything."""
     for reader in (
         wire.read_inbox,
-        wire.read_events,
+        read_events,
         wire.read_upload,
         wire.read_report,
         wire.read_whoami,
