@@ -123,10 +123,12 @@ def _check(value: object) -> None:
         for name, member in value.items():  # type: ignore[attr-defined]  # kind is dict
             if type(name) is not str or not name.isascii():
                 raise ValueError(f"{name!r} cannot name a member of a record")
-            _check(member)
+            if type(member) is not str:
+                _check(member)
     elif kind is list or kind is tuple:
         for member in value:  # type: ignore[attr-defined]  # kind is list or tuple
-            _check(member)
+            if type(member) is not str:
+                _check(member)
     elif kind is int:
         if not -(2**53) < value < 2**53:  # type: ignore[operator]  # kind is int
             raise ValueError("an integer beyond 2**53 cannot stand in a record")

@@ -64,6 +64,15 @@ def test_the_year_turns_at_midnight_in_vietnam() -> None:
     assert year_of(compose(at=midnight - timedelta(milliseconds=1), randomness=0)) == 2019
 
 
+@pytest.mark.parametrize("year", range(1971, 3000, 7))
+def test_the_year_turns_on_time_in_every_year(year: int) -> None:
+    """Leap years and centuries: the first millisecond of a year, and the one before."""
+    first = datetime(year, 1, 1, tzinfo=VIETNAM)
+
+    for at in (first, first - timedelta(milliseconds=1)):
+        assert year_of(compose(at=at, randomness=7)) == at.year
+
+
 @given(st.text(max_size=30))
 def test_other_texts_are_no_ids(text: str) -> None:
     """Only 26 characters of the alphabet, the first at most 7; no lower case, no line break at the end."""
