@@ -49,6 +49,8 @@ _Result = TypeVar("_Result")
 
 _FETCHES: Final = 6
 """Attempts to fetch a payload (some 10 s) before the documents behind it are looked at first."""
+_IN_PASSING: Final = 256 * 1024
+"""Bytes that are hashed sooner than a thread is asked to; they lie in memory."""
 _DOWNLOADS: Final = 2
 """Times a payload is fetched from the beginning before it counts as wrong."""
 
@@ -230,11 +232,17 @@ class Inbox:
         is_verified = False
         try:
             for _ in range(_DOWNLOADS):
-                if body is not None:
-                    await asyncio.to_thread(payload.write, body)
-                else:
+                if body is None:
                     await self._insist(partial(self._line.fetch, header, payload), tries=_FETCHES)
-                is_verified = await asyncio.to_thread(payload.is_verified)
+                elif len(body) <= _IN_PASSING:
+                    payload.write(body)
+                else:
+                    await asyncio.to_thread(payload.write, body)
+                is_verified = (
+                    payload.is_verified()
+                    if header.size <= _IN_PASSING
+                    else await asyncio.to_thread(payload.is_verified)
+                )
                 if is_verified:
                     return payload
                 payload.restart()
