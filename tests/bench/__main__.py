@@ -4,6 +4,7 @@
     python -m tests.bench [OPTIONS OF axis bench]     with options it only measures and writes no page
     python -m tests.bench --page 0.2                  the page, from a fifth of the documents
     python -m tests.bench --backlog FILE...           what `axis bench backlog` and `replay` wrote with -o, into the page
+    python -m tests.bench --growth 1000000 1          the whole way beside so many deliveries of history, into the page
 """
 
 import json
@@ -20,6 +21,8 @@ from tests.services.shared import SharedServices
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _MEMBERS = ("fanout", "load", "documents_per_s", "deliveries_per_s", "cpu_ms_per_document", "p50_ms", "p95_ms", "p99_ms", "ratio_to_hop")  # fmt: skip
+_ROUNDS = 3
+_GROWTH = ("--profile", "10KBx3", "--profile", "100KBx3", "--no-latency")
 _HEADINGS = ("", "documents", "fan-out", "load", "documents/s", "deliveries/s", "CPU ms", "p50 ms", "p95 ms", "p99 ms", "of the floor")  # fmt: skip
 
 
@@ -41,6 +44,8 @@ def main(options: list[str]) -> int:
 
             if options[:1] == ["--page"]:
                 return _write_page(servers, scale=options[1])
+            if options[:1] == ["--growth"]:
+                return _write_growth(servers, deliveries=options[1], scale=options[2])
             if options:
                 return _axis_bench(*servers(), *options)
             return _write_page(servers, scale="1")
@@ -71,7 +76,27 @@ def _write_page(servers: Callable[[], list[str]], *, scale: str) -> int:
             results.append(json.loads(found.read_text()))
     rows = [row for one in results for row in one["results"]]
     # Measured by themselves, as they take as long as all the rest.
-    return _write({**results[0], "results": rows, "backlog": _written().get("backlog", [])})
+    return _write({**_written(), **results[0], "results": rows})
+
+
+def _write_growth(servers: Callable[[], list[str]], *, deliveries: str, scale: str) -> int:
+    """In turn on an empty ledger and on one with years of history: what else the machine does falls on both."""
+    full, rows = servers(), []
+    with tempfile.TemporaryDirectory() as folder:
+        history, found = Path(folder) / "history.json", Path(folder) / "found.json"
+        database = full[full.index("--database") + 1]
+        # Its status says whether every question was answered in time, which is not asked here.
+        _axis_bench("ledger", "--database", database, "--deliveries", deliveries, "--output", str(history))
+        documents = json.loads(history.read_text())["documents"]
+        for _ in range(_ROUNDS):
+            for beside, arguments in ((0, servers()), (documents, full)):
+                status = _axis_bench(*arguments, *_GROWTH, "--scale", scale, "--output", str(found))
+                if status:
+                    return status
+                load = f"full, {beside:,} in the ledger"
+                results = json.loads(found.read_text())["results"]
+                rows += [{**row, "load": load} for row in results if row["name"] == "axis"]
+    return _write({**_written(), "growth": rows})
 
 
 def _written() -> dict[str, Any]:
@@ -122,6 +147,17 @@ def page(found: dict[str, Any]) -> str:
             ),
             "",
             *_table(found["backlog"]),
+        ]
+    if found.get("growth"):
+        lines += [
+            "## Beside years of history",
+            "",
+            (
+                "The whole way on an empty ledger and on one with so many documents of the years before, in turn "
+                "(`python -m tests.bench --growth`)."
+            ),
+            "",
+            *_table(found["growth"]),
         ]
     lines += ["## Processor time by part", "", "Milliseconds a document.", ""]
     for one in found["results"]:
