@@ -87,7 +87,7 @@ def _write_growth(servers: Callable[[], list[str]], *, deliveries: str, scale: s
         database = full[full.index("--database") + 1]
         # Its status says whether every question was answered in time, which is not asked here.
         _axis_bench("ledger", "--database", database, "--deliveries", deliveries, "--output", str(history))
-        documents = json.loads(history.read_text())["documents"]
+        documents = json.loads(history.read_text())["ledger"]["documents"]
         for _ in range(_ROUNDS):
             for beside, arguments in ((0, servers()), (documents, full)):
                 status = _axis_bench(*arguments, *_GROWTH, "--scale", scale, "--output", str(found))
