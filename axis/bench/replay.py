@@ -70,7 +70,9 @@ async def _fail_everything(axis: Axis, town: Town, code: str) -> None:
     directory = await axis.directories.current()
     station = directory.stations[town.credentials[code].station]
     at = axis.clock.now()
-    leased = await axis.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=_PIECE)
+    until = at + timedelta(minutes=1)
+    found = await axis.outbox.lease([station], at=at, until=until, per_station=_PIECE, most=_PIECE)
+    leased = found.consignments
     async with axis.ledger.transaction() as tx:
         rows = await tx.consignments(leased)
         every = await tx.deliveries_in(leased)

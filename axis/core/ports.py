@@ -511,6 +511,21 @@ class Ready:
     """Those pending whose sender wants them back: their station is told so, and says whether its DMS has them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leased:
+    """What one caller may publish now and nobody else."""
+
+    taken: Mapping[StationId, Sequence[ConsignmentId]]
+    """Of every station that was looked at."""
+    more: frozenset[StationId] = frozenset()
+    """Stations that may have more: a limit was reached."""
+
+    @property
+    def consignments(self) -> Sequence[ConsignmentId]:
+        """Of all stations, in their order."""
+        return [one for part in self.taken.values() for one in part]
+
+
 class Outbox(Protocol):
     """
     What waits in the ledger to be done: consignments to offer, holds to try again, events to push.
@@ -523,13 +538,13 @@ class Outbox(Protocol):
         ...
 
     async def lease(
-        self, station: Station, *, at: datetime, until: datetime, limit: int
-    ) -> Sequence[ConsignmentId]:
+        self, stations: Sequence[Station], *, at: datetime, until: datetime, per_station: int, most: int
+    ) -> Leased:
         """
-        Waiting consignments of the station that are due, urgent first, then oldest first; leased until `until`.
+        Waiting consignments of the stations that are due, urgent first, then oldest first; leased until `until`.
 
-        At most `limit`, and at most what the station's window leaves beside those handed over or fetched. Two callers
-        never get the same one while the lease runs.
+        At most `per_station` of each, and at most what its window leaves beside those handed over or fetched; at most
+        `most` in all, stations in the order given. Two callers never get the same one while the lease runs.
         """
         ...
 

@@ -30,7 +30,6 @@ from axis.core.lifecycle import DeliveryStep
 from axis.core.model import (
     Actor,
     Channel,
-    ConsignmentId,
     DeliveryState,
     Digest,
     RequestState,
@@ -209,10 +208,10 @@ async def hand_out(
     When the answer is lost on its way, the consignments are offered again after the time for unsettled ones.
     """
     at = clock.now()
-    leased = await outbox.lease(station, at=at, until=at + lease, limit=limit)
-    if not leased:
+    leased = await outbox.lease([station], at=at, until=at + lease, per_station=limit, most=limit)
+    if not leased.consignments:
         return ()
-    ready = await outbox.ready(leased, refs=refs)
+    ready = await outbox.ready(leased.consignments, refs=refs)
     await record_hand_over(
         [(one, one.row.id) for one in ready],
         ledger=ledger,
@@ -369,24 +368,18 @@ class Dispatcher:
         served = self._reachable(directory, line)
         turn = next(self._turns)
         at = self._clock.now()
-        until = at + self._pace.lease
-        leased: list[ConsignmentId] = []
-        more: set[StationId] = set()
-        for position, station in enumerate(served):
-            room = self._pace.batch - len(leased)
-            if room <= 0:
-                more |= {one.id for one in served[position:]}
-                break
-            limit = min(self._pace.per_station, room)
-            taken = await self._outbox.lease(station, at=at, until=until, limit=limit)
-            leased += taken
-            self._last_turn[station.id] = turn
-            if len(taken) == limit:
-                more.add(station.id)
-        if leased:
-            ready = await self._outbox.ready(leased, refs=REFS)
+        leased = await self._outbox.lease(
+            served,
+            at=at,
+            until=at + self._pace.lease,
+            per_station=self._pace.per_station,
+            most=self._pace.batch,
+        )
+        self._last_turn |= dict.fromkeys(leased.taken, turn)
+        if leased.consignments:
+            ready = await self._outbox.ready(leased.consignments, refs=REFS)
             await self._publish(ready, directory, at=at)
-        return more
+        return set(leased.more)
 
     async def _publish(self, ready: Sequence[Ready], directory: Directory, *, at: datetime) -> None:
         parcels = await self._pack(ready, directory, at=at)

@@ -9,7 +9,7 @@ writer at a time.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,7 +32,7 @@ from axis.core.model import (
     SubmissionState,
     micros,
 )
-from axis.core.ports import Ready
+from axis.core.ports import Leased, Ready
 from axis.core.rows import DocumentRow, SubmissionRow
 from axis.ledger import tables as t
 from axis.ledger.bulk import among
@@ -47,6 +47,7 @@ from axis.ledger.store import (
 
 _PENDING = tuple(sorted(state.value for state in PENDING))
 _OUT = ("fetched", "handed_over")
+_LANES = (Lane.URGENT, Lane.NORMAL)
 
 
 def _is_free(at: int) -> ColumnElement[bool]:
@@ -96,48 +97,81 @@ class SQLOutbox:
             return [StationId(one) for one in (await connection.execute(query)).scalars()]
 
     async def lease(
-        self, station: Station, *, at: datetime, until: datetime, limit: int
-    ) -> Sequence[ConsignmentId]:
+        self, stations: Sequence[Station], *, at: datetime, until: datetime, per_station: int, most: int
+    ) -> Leased:
         """See the port."""
         now = micros(at)
-        if not await self._has_any(station.id, now=now):
+        due = await self._lanes_due([one.id for one in stations], now=now)
+        taken: dict[StationId, Sequence[ConsignmentId]] = {one.id: () for one in stations}
+        if not due or min(per_station, most) <= 0:
             # Nearly every look finds nothing: it must not cost SQLite's one writer.
-            return ()
+            return Leased(taken=taken)
+        more: set[StationId] = set()
         async with self._ledger.transaction() as tx:
-            if tx.connection.dialect.name == "postgresql":
-                # One lease of a station at a time: two that count together would fill its window twice.
-                line = select(t.station.c.id).where(t.station.c.id == station.id)
-                await tx.connection.execute(line.with_for_update(key_share=True))
-            room = min(limit, station.window - await self._in_hand(tx, station.id, now=now))
-            taken: list[ConsignmentId] = []
-            for lane in (Lane.URGENT, Lane.NORMAL):
-                if len(taken) < room:
-                    taken += await self._take(tx, station.id, lane, now=now, most=room - len(taken))
-            await tx.pace(taken, due_at=None, lease_until=until)
-        return taken
+            in_hand = await self._in_hand(tx, due, now=now)
+            for station in (one for one in stations if one.id in due):
+                limit = min(per_station, most)
+                if limit <= 0:
+                    del taken[station.id]
+                    more.add(station.id)
+                    continue
+                room = min(limit, station.window - in_hand[station.id])
+                found: list[ConsignmentId] = []
+                for lane in due[station.id]:
+                    if len(found) < room:
+                        found += await self._take(tx, station.id, lane, now=now, most=room - len(found))
+                taken[station.id] = found
+                most -= len(found)
+                if len(found) == limit:
+                    more.add(station.id)
+            leased = Leased(taken=taken, more=frozenset(more))
+            await tx.pace(leased.consignments, due_at=None, lease_until=until)
+        return leased
 
-    async def _has_any(self, station: StationId, *, now: int) -> bool:
+    async def _lanes_due(
+        self, stations: Sequence[StationId], *, now: int
+    ) -> Mapping[StationId, Sequence[Lane]]:
+        """On which lanes something of these stations is due, urgent first; those without are left out."""
         table = t.consignment.c
-        # In the order of the index: without one, PostgreSQL may read the whole table for a station that has little.
-        query = (
-            select(table.id)
-            .where(table.station_id == station, _is_free(now))
-            .order_by(table.lane, table.id)
-            .limit(1)
-        )
+
+        def on(lane: Lane) -> ColumnElement[bool]:
+            waiting = select(table.id).where(
+                table.station_id == t.station.c.id, table.lane == lane.value, _is_free(now)
+            )
+            return _finds_one(waiting, table.lane, table.id).label(lane.value)
+
+        query = select(t.station.c.id, *(on(lane) for lane in _LANES)).where(among(t.station.c.id, stations))
         async with self._ledger.looking() as connection:
-            return (await connection.execute(query)).first() is not None
+            rows = (await connection.execute(query)).all()
+        found = {
+            StationId(name): [lane for lane, is_due in zip(_LANES, due, strict=True) if is_due]
+            for name, *due in rows
+        }
+        return {station: lanes for station, lanes in found.items() if lanes}
 
-    async def _in_hand(self, tx: SQLTransaction, station: StationId, *, now: int) -> int:
-        """Consignments in the station's queue, fetched, or on their way into it."""
+    async def _in_hand(
+        self, tx: SQLTransaction, stations: Iterable[StationId], *, now: int
+    ) -> Mapping[StationId, int]:
+        """
+        Consignments in each station's queue, fetched, or on their way into it.
+
+        One lease of a station at a time: two that count together would fill its window twice. Whoever leases for
+        several locks them in the same order.
+        """
+        wanted = among(t.station.c.id, stations)
+        if tx.connection.dialect.name == "postgresql":
+            line = select(t.station.c.id).where(wanted).order_by(t.station.c.id)
+            await tx.connection.execute(line.with_for_update(key_share=True))
         table = t.consignment.c
-        out = select(func.count()).where(table.station_id == station, table.state.in_(_OUT))
+        of_station = table.station_id == t.station.c.id
+        out = select(func.count()).where(of_station, table.state.in_(_OUT))
         # "Not anything else" instead of "waiting": PostgreSQL would look through all that waits for the few leased.
         leased = select(func.count()).where(
-            table.station_id == station, table.lease_until > now, table.state.not_in((*_OUT, "closed"))
+            of_station, table.lease_until > now, table.state.not_in((*_OUT, "closed"))
         )
-        both = select(out.scalar_subquery() + leased.scalar_subquery())
-        return int((await tx.connection.execute(both)).scalar_one())
+        both = out.correlate(t.station).scalar_subquery() + leased.correlate(t.station).scalar_subquery()
+        rows = await tx.connection.execute(select(t.station.c.id, both).where(wanted))
+        return {StationId(name): count for name, count in rows}
 
     async def _take(
         self, tx: SQLTransaction, station: StationId, lane: Lane, *, now: int, most: int

@@ -242,8 +242,10 @@ async def test_what_was_acknowledged_before_it_was_recorded_as_handed_over_stays
     """A quick station: the lease is out, the acknowledgement comes, then the hand-over is written down."""
     station = office.country.directory.stations[StationId("ha-noi")]
     at = office.clock.now()
-    leased = await office.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=10)
-    ready = await office.outbox.ready(leased, refs=50)
+    leased = await office.outbox.lease(
+        [station], at=at, until=at + timedelta(minutes=1), per_station=10, most=10
+    )
+    ready = await office.outbox.ready(leased.consignments, refs=50)
     await office.say("ha-noi", Outcome.DONE, *[ref.delivery for ref in ready[0].deliveries])
     await record_hand_over(
         [(one, "m-9") for one in ready], ledger=office.ledger, clock=office.clock, ids=office.ids
@@ -257,8 +259,10 @@ async def test_what_failed_before_it_was_recorded_as_handed_over_is_offered_agai
     """A quick station with a full disk: nothing of it is in a queue any more, so nothing says that it was handed over."""
     station = office.country.directory.stations[StationId("ha-noi")]
     at = office.clock.now()
-    leased = await office.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=10)
-    ready = await office.outbox.ready(leased, refs=50)
+    leased = await office.outbox.lease(
+        [station], at=at, until=at + timedelta(minutes=1), per_station=10, most=10
+    )
+    ready = await office.outbox.ready(leased.consignments, refs=50)
     deliveries = [ref.delivery for ref in ready[0].deliveries]
     await office.say("ha-noi", Outcome.FETCHED, *deliveries)
     await office.say("ha-noi", Outcome.FAIL, *deliveries, reason="disk full")
@@ -279,8 +283,10 @@ async def test_fail_that_overtakes_fetched_and_the_record_of_the_hand_over_count
     """Two hubs read one queue: ignored, the late `fetched` would hold what the station has long let go of."""
     station = office.country.directory.stations[StationId("ha-noi")]
     at = office.clock.now()
-    leased = await office.outbox.lease(station, at=at, until=at + timedelta(minutes=1), limit=10)
-    ready = await office.outbox.ready(leased, refs=50)
+    leased = await office.outbox.lease(
+        [station], at=at, until=at + timedelta(minutes=1), per_station=10, most=10
+    )
+    ready = await office.outbox.ready(leased.consignments, refs=50)
     deliveries = [ref.delivery for ref in ready[0].deliveries]
     await office.say("ha-noi", Outcome.FAIL, *deliveries, reason="disk full")
     await office.say("ha-noi", Outcome.FETCHED, *deliveries)

@@ -242,7 +242,7 @@ async def test_a_recall_between_lease_and_record_asks_back(axis: Office, tmp_pat
     first = await axis.admit(signed(original))
     station = axis.country.directory.stations[StationId("bo-tttt")]
     at = axis.clock.now()
-    await axis.outbox.lease(station, at=at, until=at + timedelta(seconds=60), limit=10)
+    await axis.outbox.lease([station], at=at, until=at + timedelta(seconds=60), per_station=10, most=10)
 
     await axis.admit(signed(recall_of(original, receivers=(TTTT,))))
 

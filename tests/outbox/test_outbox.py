@@ -76,7 +76,10 @@ async def lease(
     outbox: SQLOutbox, story: Story, *, limit: int = 100, station: Station | None = None
 ) -> Sequence[ConsignmentId]:
     at = story.clock.now()
-    return await outbox.lease(station or a_station(), at=at, until=at + LATER, limit=limit)
+    leased = await outbox.lease(
+        [station or a_station()], at=at, until=at + LATER, per_station=limit, most=limit
+    )
+    return leased.consignments
 
 
 # --- leases -------------------------------------------------------------------------------------------------------
@@ -102,10 +105,10 @@ async def test_at_most_the_limit_and_nobody_twice(story: Story, outbox: SQLOutbo
 
     first, second, third = [await lease(outbox, story, limit=2) for _ in range(3)]
     assert [*first, *second, *third] == expected
-    assert await lease(outbox, story) == ()
+    assert await lease(outbox, story) == []
 
     story.clock.move(seconds=59)
-    assert await lease(outbox, story) == ()
+    assert await lease(outbox, story) == []
     story.clock.move(seconds=1)
     assert list(await lease(outbox, story)) == expected
 
@@ -148,6 +151,58 @@ async def test_the_window_counts_what_is_under_way(story: Story, outbox: SQLOutb
     await story.stepped(sent[1], DeliveryStep.FAIL)
     assert list(await lease(outbox, story, station=station)) == [consignment_of(one) for one in sent[2:6]]
     assert list(await lease(outbox, story, station=a_station(window=3))) == []
+
+
+async def test_several_stations_in_one_lease(story: Story, outbox: SQLOutbox) -> None:
+    """Each within its limit and its window, all within theirs, in the order given; who may have more is told."""
+    await story.station("station-4")
+    two = [await story.accepted() for _ in range(5)]
+    three = [await story.accepted(to=[3], more={"lane": "urgent" if one else "normal"}) for one in range(2)]
+    four = await story.accepted(to=[4])
+    at = story.clock.now()
+    stations = [a_station(f"station-{number}", window=3 if number == 2 else 100) for number in (3, 2, 5, 4)]
+
+    first, second = [
+        await outbox.lease(stations, at=at, until=at + LATER, per_station=4, most=5) for _ in range(2)
+    ]
+
+    assert first.taken == {
+        "station-3": [consignment_of(one, 3) for one in reversed(three)],
+        "station-2": [consignment_of(one) for one in two[:3]],
+        "station-5": (),
+    }
+    assert first.more == {"station-2", "station-4"}, "its limit was reached, or nothing was left for it"
+    assert second.taken == {
+        "station-3": (),
+        "station-2": [],
+        "station-5": (),
+        "station-4": [consignment_of(four, 4)],
+    }
+    assert second.more == frozenset()
+
+
+async def test_two_hubs_that_lease_for_the_same_stations_in_other_orders(
+    story: Story, outbox: SQLOutbox, other_ledger: SQLLedger
+) -> None:
+    """They wait for each other and never for ever; nothing is leased twice."""
+    await story.station("station-4")
+    sent = [await story.accepted(to=[2, 3, 4]) for _ in range(20)]
+    hubs = [outbox, SQLOutbox(other_ledger)]
+    stations = [a_station(f"station-{number}") for number in (2, 3, 4)]
+    at = story.clock.now()
+
+    async with asyncio.timeout(60):
+        leased = await asyncio.gather(
+            *(
+                hubs[number % 2].lease(
+                    stations[:: 1 if number % 2 else -1], at=at, until=at + LATER, per_station=4, most=12
+                )
+                for number in range(12)
+            )
+        )
+
+    taken = [one for part in leased for one in part.consignments]
+    assert sorted(taken) == sorted(consignment_of(one, to) for one in sent for to in (2, 3, 4))
 
 
 async def test_two_hubs_never_get_the_same(story: Story, outbox: SQLOutbox, other_ledger: SQLLedger) -> None:
@@ -419,7 +474,7 @@ async def test_a_silent_database_is_a_service_that_is_not_available() -> None:
 
     for call in (
         outbox.stations_due(at=NOON),
-        outbox.lease(a_station(), at=NOON, until=NOON, limit=1),
+        outbox.lease([a_station()], at=NOON, until=NOON, per_station=1, most=1),
         outbox.ready([ConsignmentId("x")], refs=1),
         outbox.unfinished(StationId("x"), before=NOON, limit=1),
         outbox.stations_unfinished(before=NOON),
