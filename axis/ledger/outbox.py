@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from axis.core.directory import Station
@@ -60,6 +60,11 @@ def _is_free(at: int) -> ColumnElement[bool]:
     )
 
 
+def _is_out() -> ColumnElement[bool]:
+    """In a station's hands, in the words of the index that knows since when."""
+    return t.consignment.c.state.in_([literal_column(f"'{one}'") for one in _OUT])
+
+
 def _finds_one(query: Select[Any], *order: ColumnElement[Any]) -> ColumnElement[bool]:
     """
     Whether the query finds a row of the station at hand: one probe of an index for each, however much there is.
@@ -87,9 +92,9 @@ class SQLOutbox:
         """See the port."""
         table = t.consignment.c
         out = select(table.id).where(
-            table.station_id == t.station.c.id, table.state.in_(_OUT), table.state_at < micros(before)
+            table.station_id == t.station.c.id, _is_out(), table.state_at < micros(before)
         )
-        return await self._stations(_finds_one(out, table.state, table.lane, table.id))
+        return await self._stations(_finds_one(out, table.state_at, table.id))
 
     async def _stations(self, *conditions: ColumnElement[bool]) -> Sequence[StationId]:
         query = select(t.station.c.id).where(*conditions).order_by(t.station.c.id)
@@ -201,7 +206,7 @@ class SQLOutbox:
         table = t.consignment.c
         query = (
             select(table.id)
-            .where(table.station_id == station, table.state.in_(_OUT), table.state_at < micros(before))
+            .where(table.station_id == station, _is_out(), table.state_at < micros(before))
             .order_by(table.state_at, table.id)
             .limit(limit)
         )

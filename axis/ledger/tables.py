@@ -73,6 +73,7 @@ LISTED_KINDS = tuple(sorted(kind.value for kind in {*ACTS, EventKind.LEDGER_QUER
 IS_ACT = f"kind IN ({', '.join(repr(kind) for kind in LISTED_KINDS)})"
 NOT_ACCEPTED = "state <> 'accepted'"
 NOT_RECEIVED = "received_at IS NULL"
+IS_OUT = "state IN ('fetched', 'handed_over')"
 NOT_TOLD = "due_at IS NOT NULL AND told_at IS NULL AND not_taken_at IS NULL"
 IS_PLANNED = "state = 'planned'"
 IS_INDETERMINATE = "tier = 'indeterminate'"
@@ -266,8 +267,9 @@ submission = Table(
 answered_message = Table(
     "answered_message",
     metadata,
-    _derived("station_id", String(31), primary_key=True),
+    # First, as a batch of messages is looked for by it: behind the station, all that was ever answered would be read.
     _derived("message_id", String(255), primary_key=True),
+    _derived("station_id", String(31), primary_key=True),
     _derived("digest", String(64), primary_key=True),
     _derived("submission_id", _ID),
 )
@@ -377,6 +379,7 @@ consignment = Table(
         sqlite_where=text("lease_until IS NOT NULL"),
         postgresql_where=text("lease_until IS NOT NULL"),
     ),
+    _partial("consignment_out", "station_id", "state_at", "id", where=IS_OUT),
     Index("consignment_document", "document_key"),
     postgresql_partition_by=_BY_YEAR,
 )

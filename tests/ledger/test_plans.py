@@ -12,13 +12,14 @@ from sqlalchemy import event, text
 
 from axis.core.exchange import Duty, OwedBy, OwedQuestion
 from axis.core.ids import compose
-from axis.core.model import DeliveryId, Kind, OrganNumber, StationId
+from axis.core.model import DeliveryId, Digest, DocumentKey, Kind, OrganNumber, StationId
 from axis.core.reasons import ReasonCode
 from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.ledger.count import By, CountFilter
 from axis.ledger.deadlines import Due, DueFilter
 from axis.ledger.delivery_log import LogFilter, states_named
 from axis.ledger.log import SQLLogView
+from axis.ledger.outbox import SQLOutbox
 from axis.ledger.queries import ActFilter, Queries
 from axis.ledger.sequencer import Sequencer
 from axis.ledger.station_view import SQLStationView
@@ -110,6 +111,52 @@ async def test_a_run_finds_what_is_still_planned_without_what_is_done(ledger: SQ
 
     (found,) = [how for statement, how in await _plans(ledger, ask) if "replay_item" in statement]
     assert "replay_item_planned" in found, found
+
+
+async def test_what_was_answered_is_found_by_its_message(ledger: SQLLedger) -> None:
+    """Every batch of messages asks: it must not read all that was ever answered."""
+
+    async def ask() -> None:
+        async with ledger.transaction() as tx:
+            await tx.answered([(StationId("station-1"), "m-1", Digest("0" * 64))])
+
+    (plan,) = [how for statement, how in await _plans(ledger, ask) if "answered_message" in statement]
+    assert re.search(r"Index Cond: .*message_id|SEARCH .*USING .*message_id=\?", plan), plan
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+async def test_rows_are_found_by_year_and_key(ledger: SQLLedger) -> None:
+    """
+    The commonest look of all, for every row a document touches: by the year alone, it would read all of that year.
+
+    Of SQLite only: what PostgreSQL does depends on the rows there are, which the bench of the ledger has.
+    """
+    key = DocumentKey(compose(at=NOON, randomness=1))
+
+    async def ask() -> None:
+        async with ledger.transaction() as tx:
+            await tx.documents([key])
+
+    (plan,) = [how for statement, how in await _plans(ledger, ask) if "FROM document" in statement]
+    assert re.search(r"SEARCH document USING .*year=\? AND id=\?", plan), plan
+
+
+async def test_what_is_out_for_long_is_found_by_its_time(ledger: SQLLedger) -> None:
+    """Looked for every second: it must not read all that lies in the queues of all stations."""
+    outbox = SQLOutbox(ledger)
+
+    async def ask() -> None:
+        await outbox.stations_unfinished(before=NOON)
+        await outbox.unfinished(StationId("station-1"), before=NOON, limit=500)
+
+    plans = [how for statement, how in await _plans(ledger, ask) if "consignment" in statement]
+    assert len(plans) == 2
+    for plan in plans:
+        assert re.search(
+            r"Index Cond: .*station_id.*state_at|USING .*consignment_out \(station_id=\? AND state_at<\?\)",
+            plan,
+        ), plan
+        assert _read_whole(plan) == [], plan
 
 
 @pytest.mark.parametrize("name", list(_LOG))

@@ -86,11 +86,11 @@ def _partial(name: str, table: str, *columns: str, where: str) -> None:
 def _tables() -> None:
     op.create_table(
         "answered_message",
-        sa.Column("station_id", sa.String(length=31), nullable=False),
         sa.Column("message_id", sa.String(length=255), nullable=False),
+        sa.Column("station_id", sa.String(length=31), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("submission_id", sa.String(length=26), nullable=False),
-        sa.PrimaryKeyConstraint("station_id", "message_id", "digest"),
+        sa.PrimaryKeyConstraint("message_id", "station_id", "digest"),
     )
     op.create_table(
         "buried",
@@ -185,6 +185,14 @@ def _tables() -> None:
     )
     op.create_index("consignment_document", "consignment", ["document_key"], unique=False)
     op.create_index("consignment_due", "consignment", ["station_id", "state", "lane", "id"], unique=False)
+    _partial(
+        "consignment_out",
+        "consignment",
+        "station_id",
+        "state_at",
+        "id",
+        where="state IN ('fetched', 'handed_over')",
+    )
     op.create_index(
         "consignment_leased",
         "consignment",
