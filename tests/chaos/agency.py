@@ -119,16 +119,26 @@ class _System:
 
     async def _submit(self, body: bytes, *, message_id: str) -> None:
         answer = await self._station.submit(body, message_id=message_id, within=None)
-        self._note(answer, body=body, message_id=message_id)
+        self._note(answer, digest=hashlib.sha256(body).hexdigest(), message_id=message_id)
 
-    def _note(self, answer: Answer, *, body: bytes, message_id: str) -> None:
+    async def hear(self) -> None:
+        """
+        What came for one that was killed while it waited. A status settles the delivery it answers, so the document does
+        not come again, and nobody asks about that status a second time.
+        """
+        async with self._station.receipts() as receipts:
+            async for answer in receipts:
+                if answer.message_id not in self._answered:
+                    self._note(answer, digest=answer.digest, message_id=answer.message_id)
+
+    def _note(self, answer: Answer, *, digest: str, message_id: str) -> None:
         self._journal.write(
             SENT,
             id=message_id,
             state=answer.state.value,
             reason=answer.reason.value if answer.reason else None,
             document=answer.document,
-            digest=hashlib.sha256(body).hexdigest(),
+            digest=digest,
             deliveries=[[one.delivery, one.code] for one in answer.deliveries],
         )
         self._answered.add(message_id)
@@ -184,6 +194,7 @@ async def _run(role: Role) -> None:
         system = _System(role, station)
         work = [
             asyncio.ensure_future(system.send()),
+            asyncio.ensure_future(system.hear()),
             *[asyncio.ensure_future(system.take(inbox)) for _ in range(_READERS)],
         ]
         over = asyncio.ensure_future(stop.wait())
