@@ -51,7 +51,6 @@ _FETCHES: Final = 6
 """Attempts to fetch a payload (some 10 s) before the documents behind it are looked at first."""
 _IN_PASSING: Final = 256 * 1024
 """Bytes that are hashed sooner than a thread is asked to; they lie in memory."""
-_SAYING_SECONDS: Final = 30.0
 _DOWNLOADS: Final = 2
 """Times a payload is fetched from the beginning before it counts as wrong."""
 
@@ -367,12 +366,7 @@ class Inbox:
             await self._insist(partial(self._say_together, acks[begin : begin + MAX_ACKS]))
 
     async def _say_together(self, acks: Sequence[Ack]) -> Sequence[None]:
-        try:
-            async with asyncio.timeout(_SAYING_SECONDS):
-                await self._line.say(StationMessage(acks=tuple(acks)))
-        except TimeoutError as error:
-            # Everybody else's words wait behind these.
-            raise NotAnswered(f"not taken within {_SAYING_SECONDS:g} s") from error
+        await self._line.say(StationMessage(acks=tuple(acks)))
         return [None] * len(acks)
 
     async def _insist(
