@@ -18,7 +18,7 @@ from axis.broker import wire
 from axis.broker.connection import BrokerAddress, Link
 from axis.broker.publisher import BrokerPublisher
 from axis.core.directory import Station
-from axis.core.exchange import NO_ANSWER, Ask, dump, no_answer_json, read_station_message
+from axis.core.exchange import NO_ANSWER, Ask, BadMessage, dump, no_answer_json, read_station_message
 from axis.core.model import ConsignmentId, Digest, Lane, StationId
 from axis.core.ports import (
     InboundMessage,
@@ -250,7 +250,11 @@ class BrokerDoor:
     async def _statement(self, message: DeliveredMessage) -> None:
         station = self._sender(message)
         if station is not None:
-            said = read_station_message(message.body)
+            try:
+                said = read_station_message(message.body)
+            except BadMessage:
+                await _ack(message)
+                return
             message_id = message.header.properties.message_id or ""
             await self.axis.say(station, said, message_id=message_id, at=self.axis.clock.now())
             if said.ask is not None and said.ask is not Ask.RESYNC:
