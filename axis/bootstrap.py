@@ -41,7 +41,7 @@ from axis.flow.bells import Bells
 from axis.flow.bury import Gravedigger
 from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
-from axis.flow.dispatch import Dispatcher, PullKeeper
+from axis.flow.dispatch import Dispatcher, Pace, PullKeeper
 from axis.flow.expiry import Ending, ExpiryKeeper, endings
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge, KeptLists
@@ -845,6 +845,7 @@ async def open_broker(axis: Axis) -> AsyncIterator[BrokerParts]:
                 clock=axis.clock,
                 ids=axis.ids,
                 bells=axis.bells,
+                pace=Pace(unsettled=timedelta(seconds=axis.settings.reoffer_seconds)),
             ),
             undertaker=Undertaker(address, bury=axis.gravedigger.bury, clock=axis.clock),
         )

@@ -291,6 +291,9 @@ class Settings:
     quota_bytes: int = _setting(_G.LIMITS, whole(0, 1024 * 1024 * _MIB), str(8 * 1024 * _MIB),
         "Số byte nhiều nhất một điểm kết nối được nộp trong thời gian đó; 0: không giới hạn.",
         "Most bytes one station may hand in within that time; 0: no limit.")
+    reoffer_seconds: int = _setting(_G.LIMITS, whole(10, 86_400), "1800",
+        "Gói đã giao vào hàng đợi mà điểm kết nối không báo gì trong thời gian này thì được giao lại (bên nhận nhận ra và không xử lý lần hai), tính bằng giây.",
+        "What lay in a station's queue and was not acknowledged for so long is offered again (and recognised, not taken twice), in seconds.")
     payload_days: int = _setting(_G.LIMITS, whole(1, 36_500), "30",
         "Giữ nội dung gói tin bao nhiêu ngày sau khi bên nhận cuối cùng đã có; bản ghi và mã băm giữ mãi.",
         "Days the bytes of a message are kept after its last receiver has it; records and digests stay for ever.")

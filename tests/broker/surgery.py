@@ -32,6 +32,23 @@ def wake_queue(node: RabbitMQNode, queue: str) -> None:
     rabbitmqctl(node, "eval", f"sys:resume({{'%2F_{queue}', node()}}).")
 
 
+def haunt_queue(node: RabbitMQNode, queue: str, *, vhost: str = "/", prefetch: int = 32) -> None:
+    """
+    Leave a consumer at a quorum queue that nobody hears of and that never acknowledges: the next `prefetch` messages
+    are its own. RabbitMQ 3.10 does so by itself when a node is away in the seconds in which its client ends.
+    """
+    found = rabbitmqctl(
+        node,
+        "eval",
+        f"""{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{vhost}">>, queue, <<"{queue}">>)),
+        Ghost = spawn(fun() -> receive stop -> ok end end),
+        Meta = #{{ack => true, prefetch => {prefetch}, username => <<"ghost">>, args => []}},
+        Take = rabbit_fifo:make_checkout({{<<"ghost">>, Ghost}}, {{auto, {prefetch}, simple_prefetch}}, Meta),
+        element(1, ra:process_command(amqqueue:get_pid(Q), Take, 20000)).""",
+    )
+    assert found.strip() == "ok", found
+
+
 def hurry_statistics(node: RabbitMQNode) -> None:
     """Let quorum queues made from now on tell their numbers four times a second instead of once in five."""
     rabbitmqctl(node, "eval", "application:set_env(rabbit, quorum_tick_interval, 250).")

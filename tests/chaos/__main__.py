@@ -1,7 +1,7 @@
 """
 `make chaos`: break everything while documents flow, and give an exact account.
 
-    make chaos                                  the short form, with every kind of fault: some two minutes
+    make chaos                                  the short form, with every kind of fault: three or four minutes
     make chaos DOCUMENTS=100000 KILLS=50        the long one
     make chaos SEED=7                           the same again
 """

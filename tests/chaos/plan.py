@@ -43,6 +43,7 @@ class Deed(StrEnum):
     DELAY_CONFIRMS = "delay what the broker says to the hubs"
     FILL_DISK = "fill the hubs' quota of the disk"
     UNROUTE = "unbind a station's queues: what is published comes back"
+    HAUNT = "leave a dead consumer at a queue of the hubs', with the next messages in its hands"
 
 
 KILLS = (
@@ -67,7 +68,9 @@ class Plan:
     stations: int = 6
     per_second: float = 10
     """Documents handed in a second, all stations together; 0: as fast as they are answered."""
-    settle_seconds: float = 240
+    reoffer_seconds: int = 120
+    """When a delivery of which nothing is heard is offered again."""
+    settle_seconds: float = 360
     """How long nothing may move at the end before what is missing counts as lost."""
 
     def schedule(self) -> list[tuple[int, Deed, int]]:

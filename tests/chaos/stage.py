@@ -37,6 +37,7 @@ from axis.demo.pki import PKI, KeyShelf
 from axis.flow.acts import NewStation
 from axis.flow.organ_import import read_organs
 from axis.settings import Settings, read_settings
+from tests.broker.surgery import haunt_queue
 from tests.chaos.agency import Role
 from tests.chaos.journal import Journal
 from tests.chaos.plan import Deed, Plan
@@ -309,6 +310,13 @@ def _unroute(stage: Stage, die: int, downtime: float) -> str:
     return victim.station
 
 
+def _haunt(stage: Stage, die: int, downtime: float) -> str:
+    """Stay so until the queue has another leader: what is said a second time must be enough."""
+    queue = (wire.INTAKE_ACK, wire.INTAKE_NORMAL, wire.INTAKE_STATUS, wire.INTAKE_URGENT)[die % 4]
+    haunt_queue(next(one for one in stage.cluster.nodes if one.is_ready()), queue)
+    return queue
+
+
 _DEEDS: Mapping[Deed, _Deed] = {
     Deed.KILL_HUB: _kill("hubs"),
     Deed.KILL_LEADER: _kill_leader,
@@ -327,6 +335,7 @@ _DEEDS: Mapping[Deed, _Deed] = {
     Deed.DELAY_CONFIRMS: _delay_confirms,
     Deed.FILL_DISK: _fill_disk,
     Deed.UNROUTE: _unroute,
+    Deed.HAUNT: _haunt,
 }
 
 
@@ -430,6 +439,7 @@ def _employ_hubs(stage: Stage, environ: dict[str, str]) -> None:
             proxy.url(url)
             for proxy, url in zip(stage.to_nodes, environ["AXIS_BROKER_URL"].split(","), strict=True)
         ),
+        "AXIS_REOFFER_SECONDS": str(stage.plan.reoffer_seconds),
         "AXIS_LOG_LEVEL": "warning",
         "AXIS_LANG": "en",
         "PATH": os.environ["PATH"],
