@@ -25,6 +25,7 @@ from axis.broker.connection import BrokerAddress, Link, TLSFiles
 from axis.broker.consumer import Consumer
 from axis.broker.management import Management
 from axis.broker.migration import Migration, Say
+from axis.broker.orphans import Orphaned, orphaned
 from axis.broker.publisher import BrokerPublisher
 from axis.broker.topology import whole_topology
 from axis.broker.undertaker import Undertaker
@@ -949,6 +950,19 @@ async def look_at_broker(settings: Settings) -> str:
         return link.version
     finally:
         await link.close()
+
+
+async def look_for_orphans(settings: Settings) -> list[Orphaned]:
+    """
+    Queues whose messages lie with a consumer that is gone.
+
+    Raises:
+        SettingsError: broker or management interface is not configured.
+        ServiceUnavailable: it does not answer.
+        ManagementRefused: its user may not look.
+    """
+    async with _management(settings) as management:
+        return await orphaned(management)
 
 
 # --- the broker's topology, for `axis broker` -------------------------------------------------------------------

@@ -21,6 +21,7 @@ from axis.bootstrap import (
     look_at_broker,
     look_at_database,
     look_at_durability,
+    look_for_orphans,
     open_axis,
     open_keys,
 )
@@ -75,7 +76,9 @@ async def examine(settings: Settings) -> list[Finding]:
     found.append(await _database(settings))
     if not settings.is_embedded:
         found.append(await _broker(settings))
-    if found[-1].good or all(one.good for one in found if one.name in {"database", "keys"}):
+        if found[-1].good and settings.broker_management_url is not None:
+            found.append(await _hands(settings))
+    if all(one.good for one in found if one.name in {"database", "keys"}):
         found += [one async for one in _contents(settings)]
     return found
 
@@ -204,6 +207,40 @@ async def _broker(settings: Settings) -> Finding:
             remedy_en="Check AXIS_BROKER_URL, the certificates and RabbitMQ itself.",
         )
     return Finding(name="broker", good=True, vi=f"RabbitMQ {version}", en=f"RabbitMQ {version}")
+
+
+async def _hands(settings: Settings) -> Finding:
+    try:
+        async with asyncio.timeout(60):
+            queues = await look_for_orphans(settings)
+    except (AxisError, TimeoutError) as problem:
+        return Finding(
+            name="queues",
+            good=False,
+            harmless=True,
+            vi=f"Giao diện quản trị RabbitMQ không cho xem hàng đợi: {problem}",
+            en=f"RabbitMQ's management does not show the queues: {problem}",
+            remedy_vi="Kiểm tra AXIS_BROKER_MANAGEMENT_URL và quyền của tài khoản trong đó.",
+            remedy_en="Check AXIS_BROKER_MANAGEMENT_URL and what its user may do.",
+        )
+    if not queues:
+        return Finding(
+            name="queues",
+            good=True,
+            vi="Hàng đợi: không thông điệp nào nằm ở kết nối đã mất",
+            en="Queues: no message lies with a consumer that is gone",
+        )
+    names = ", ".join(f"{one.queue} ({one.leader})" for one in queues)
+    nodes = ", ".join(sorted({one.leader for one in queues}))
+    return Finding(
+        name="queues",
+        good=False,
+        harmless=True,
+        vi=f"Thông điệp có thể nằm ở kết nối đã mất: {names}; không mất gì, nhưng bị chậm cho tới khi được gửi lại",
+        en=f"Messages may lie with a consumer that is gone: {names}; nothing is lost, and late until it is said again",
+        remedy_vi=f"Khởi động lại RabbitMQ trên {nodes}, từng nút một: nút khác nhận hàng đợi và giao ngay.",
+        remedy_en=f"Restart RabbitMQ on {nodes}, one node at a time: another one takes the queue and gives them out at once.",
+    )
 
 
 async def _contents(settings: Settings) -> AsyncIterator[Finding]:
