@@ -15,16 +15,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from axis.bootstrap import (
-    Axis,
-    TrustFiles,
-    look_at_broker,
-    look_at_database,
-    look_at_durability,
-    look_for_orphans,
-    open_axis,
-    open_keys,
-)
+from axis.bootstrap.files import TrustFiles, open_keys
+from axis.bootstrap.looks import look_at_broker, look_at_database, look_at_durability, look_for_orphans
+from axis.bootstrap.parts import Axis, open_axis
 from axis.core.calendar import Calendar
 from axis.core.errors import AxisError
 from axis.core.model import VIETNAM

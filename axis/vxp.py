@@ -34,7 +34,7 @@ from adapters.vxp import BASE, Gateway
 from adapters.vxp_accounts import Account
 from adapters.vxp_agencies import Agency, AgencyForm, AgencyRefused
 from adapters.vxp_server import serve
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.directory import View, VXPSystem
 from axis.core.errors import AxisError, ServiceUnavailable, SettingsError
 from axis.core.model import StationId

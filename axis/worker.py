@@ -26,7 +26,9 @@ from typing import Any, Final
 
 import structlog
 
-from axis.bootstrap import Axis, SystemRandomness, open_axis, open_broker
+from axis.bootstrap.broker import open_broker
+from axis.bootstrap.parts import Axis, open_axis
+from axis.bootstrap.system import SystemRandomness
 from axis.core.credentials import KEY_BYTES, hash_of_key
 from axis.core.errors import ServiceUnavailable, SettingsError
 from axis.core.retry import DELIVERIES, Backoff

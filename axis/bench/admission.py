@@ -12,7 +12,7 @@ from axis.bench.figures import Figure
 from axis.bench.machine import busy_ms
 from axis.bench.processes import BenchFailed
 from axis.bench.town import Profile, Town
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.model import Lane, SubmissionState
 from axis.core.ports import InboundMessage
 

@@ -22,7 +22,7 @@ from axis.bench.ground import Say, open_ground
 from axis.bench.processes import Child
 from axis.bench.road import Pace, Running, login, measure_road, running
 from axis.bench.town import Profile, Servers, Town, letters
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 
 _THERE: Final = 6
 """Stations that take what they are sent."""

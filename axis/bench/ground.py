@@ -10,7 +10,9 @@ from typing import Any
 from axis.bench.figures import Figure
 from axis.bench.machine import machine, versions
 from axis.bench.town import Servers, Town, build_town, settings_for
-from axis.bootstrap import Axis, apply_topology, look_at_broker, open_axis
+from axis.bootstrap.broker import apply_topology
+from axis.bootstrap.looks import look_at_broker
+from axis.bootstrap.parts import Axis, open_axis
 
 Say = Callable[[str], None]
 """Told what is going on, for people."""

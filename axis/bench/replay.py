@@ -19,7 +19,7 @@ from axis.bench.ground import Say, open_ground
 from axis.bench.processes import BenchFailed
 from axis.bench.road import running
 from axis.bench.town import Profile, Servers, Town, letters
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.lifecycle import DeliveryStep
 from axis.core.model import Actor
 from axis.core.reasons import ReasonCode

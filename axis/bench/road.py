@@ -22,7 +22,7 @@ from axis.bench.figures import Figure, percentiles
 from axis.bench.machine import busy_ms, busy_ms_of, pids_named
 from axis.bench.processes import BenchFailed, Child
 from axis.bench.town import Profile, Servers, Town
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.events import EventKind
 from axis.core.model import SubmissionState
 

@@ -18,7 +18,7 @@ from axis.bench.ground import Say, open_ground
 from axis.bench.hop import measure_hop
 from axis.bench.road import Pace, Running, measure_road, measure_values, running
 from axis.bench.town import Profile, Servers, Town, letters
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 
 PROFILES: Final = (
     Profile(name="10 KB", attachment_bytes=10_000, fanout=1, documents=2_000),

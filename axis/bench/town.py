@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from axis.bootstrap import Axis, open_accounts
+from axis.bootstrap.broker import open_accounts
+from axis.bootstrap.parts import Axis
 from axis.core.credentials import Credential
 from axis.core.model import Actor, Channel, StationId
 from axis.demo.letters import Agency, Pen, letter, package, pdf

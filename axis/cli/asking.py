@@ -12,7 +12,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from axis.bootstrap import Axis, open_axis
+from axis.bootstrap.parts import Axis, open_axis
 from axis.cli.run import settings
 from axis.core.errors import InvalidQuestion
 from axis.core.model import VIETNAM

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from axis.bootstrap import Axis, open_keys
+from axis.bootstrap.files import open_keys
+from axis.bootstrap.parts import Axis
 from axis.cli.asking import AS, FROM, JSON, TO, ask, begin, end
 from axis.cli.output import FORM, TARGET, Form, each, form_of, pour, replacing
 from axis.cli.quarterly import Quarter, gather, heading_of, page_of, quarter_named, sheets_of

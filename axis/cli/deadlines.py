@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from axis.bootstrap import Axis, open_calendar
+from axis.bootstrap.files import open_calendar
+from axis.bootstrap.parts import Axis
 from axis.cli.asking import AS, FROM, JSON, TO, ask, begin, end
 from axis.cli.run import settings
 from axis.ledger.deadlines import PERCENTILES, Due, DueFilter

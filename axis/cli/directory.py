@@ -152,7 +152,7 @@ def organ_import(
 def organ_show(
     code: Annotated[str, typer.Argument(metavar="CODE", show_default=False)], as_json: _JSON = False
 ) -> None:
-    from axis.bootstrap import SystemClock
+    from axis.bootstrap.system import SystemClock
     from axis.edxml.organ_code import normal
     from axis.flow.nearest import nearest
 
@@ -565,7 +565,8 @@ def _person(who: str | None, reason: str) -> Actor:
 
 
 def _act(act: Callable[[Any], Awaitable[_T]]) -> _T:
-    from axis.bootstrap import open_accounts, open_axis
+    from axis.bootstrap.broker import open_accounts
+    from axis.bootstrap.parts import open_axis
 
     async def run() -> _T:
         found = settings()
@@ -576,7 +577,7 @@ def _act(act: Callable[[Any], Awaitable[_T]]) -> _T:
 
 
 def _vxp_act(act: Callable[[Any], Awaitable[_T]]) -> _T:
-    from axis.bootstrap import open_axis
+    from axis.bootstrap.parts import open_axis
 
     async def run() -> _T:
         async with open_axis(settings(), may_create=True) as axis:
@@ -586,7 +587,7 @@ def _vxp_act(act: Callable[[Any], Awaitable[_T]]) -> _T:
 
 
 def _directory() -> Directory:
-    from axis.bootstrap import open_axis
+    from axis.bootstrap.parts import open_axis
 
     async def run() -> Directory:
         async with open_axis(settings()) as axis:

@@ -61,7 +61,7 @@ def verify(
     ] = None,
     as_json: _JSON = False,
 ) -> None:  # fmt: skip
-    from axis.bootstrap import SystemClock
+    from axis.bootstrap.system import SystemClock
     from signing.certificates import TrustStore
     from signing.errors import SigningError
     from signing.report import exit_status, judge_files, render
@@ -86,7 +86,7 @@ def sign(
     to: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help=say("Tệp kết quả.", "The signed file."), show_default=False)],
     passphrase_file: Annotated[Path | None, typer.Option("--passphrase-file", metavar="FILE", help=say("Tệp chứa mật khẩu của khóa.", "File with the passphrase of the key."), show_default=False)] = None,
 ) -> None:  # fmt: skip
-    from axis.bootstrap import SystemClock
+    from axis.bootstrap.system import SystemClock
     from signing.errors import SigningError
     from signing.sign import sign_file
 

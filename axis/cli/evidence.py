@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from axis.bootstrap import open_axis
+from axis.bootstrap.parts import open_axis
 from axis.cli.asking import AS, JSON, ask
 from axis.cli.run import settings
 from axis.evidence.judge import EvidenceTrust, Judgement, Result, judge_bundle

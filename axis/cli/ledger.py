@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from axis.bootstrap import Axis, open_axis
+from axis.bootstrap.parts import Axis, open_axis
 from axis.cli.asking import AS, FROM, JSON, TO, ask, begin, end
 from axis.cli.output import FORM, TARGET, Form, form_of, pour
 from axis.cli.run import settings

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from axis.bootstrap import SystemClock, open_accounts, open_axis
+from axis.bootstrap.broker import open_accounts
+from axis.bootstrap.parts import open_axis
+from axis.bootstrap.system import SystemClock
 from axis.cli.run import settings
 from axis.core.directory import Readiness
 from axis.core.model import Actor, Channel, SignaturePolicy, StationId

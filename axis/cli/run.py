@@ -166,7 +166,7 @@ def config(as_json: _JSON = False) -> None:
 
 
 def broker_plan(as_json: _JSON = False) -> None:
-    from axis.bootstrap import plan_topology
+    from axis.bootstrap.broker import plan_topology
 
     differences = asyncio.run(plan_topology(settings(), say=say))
     _show_differences(differences, as_json=as_json)
@@ -174,7 +174,7 @@ def broker_plan(as_json: _JSON = False) -> None:
 
 
 def broker_apply(as_json: _JSON = False) -> None:
-    from axis.bootstrap import apply_topology
+    from axis.bootstrap.broker import apply_topology
 
     done = asyncio.run(
         apply_topology(settings(), progress=lambda line: err.print(line, highlight=False), say=say)

@@ -170,7 +170,7 @@ def answer(
     url: _URL = None,
     as_json: _JSON = False,
 ) -> None:  # fmt: skip
-    from axis.bootstrap import SystemClock
+    from axis.bootstrap.system import SystemClock
     from axis.core.exchange import answer_json
     from axis.edxml.message import Edoc, Party, ResponseFor, Status, WrittenTime
     from axis.edxml.reader import Unreadable, read_package
@@ -222,7 +222,7 @@ def adapter_folder(
     state: _STATE = None,
 ) -> None:
     from adapters.folder import Folder
-    from axis.bootstrap import SystemClock, SystemIds
+    from axis.bootstrap.system import SystemClock, SystemIds
 
     async def run(station: Any) -> None:
         await Folder(station, root, clock=SystemClock(), ids=SystemIds()).run(_until_told())
@@ -237,7 +237,7 @@ def adapter_webhook(
     state: _STATE = None,
 ) -> None:  # fmt: skip
     from adapters.webhook import Webhook
-    from axis.bootstrap import SystemClock
+    from axis.bootstrap.system import SystemClock
 
     try:
         secret = secret_file.read_bytes().strip()
@@ -264,7 +264,8 @@ def adapter_vxp(
     from adapters.vxp_accounts import Accounts, ListedAccounts
     from adapters.vxp_copy import CopiedAgencies
     from adapters.vxp_server import serve
-    from axis.bootstrap import SystemClock, SystemIds, open_axis
+    from axis.bootstrap.parts import open_axis
+    from axis.bootstrap.system import SystemClock, SystemIds
     from axis.vxp import DirectoryAgencies, LedgerAccounts, read_accounts
 
     found = settings()

@@ -32,7 +32,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from adapters.document import Document
 from adapters.station import Credentials, Station
 from axis import worker
-from axis.bootstrap import Axis, open_accounts, open_axis
+from axis.bootstrap.broker import open_accounts
+from axis.bootstrap.parts import Axis, open_axis
 from axis.core.credentials import Credential
 from axis.core.events import EventKind
 from axis.core.exchange import Answer

@@ -13,7 +13,7 @@ from pathlib import Path
 from adapters.over_http import HTTPLimits
 from adapters.station import Credentials, Station
 from axis import worker
-from axis.bootstrap import Axis, open_axis
+from axis.bootstrap.parts import Axis, open_axis
 from axis.core.model import Actor, Channel, SignaturePolicy, StationId
 from axis.core.retry import Backoff
 from axis.demo.pki import PKI, KeyShelf

@@ -14,7 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
-from axis.bootstrap import open_axis
+from axis.bootstrap.parts import open_axis
 from axis.core.model import Actor
 from axis.settings import read_settings
 

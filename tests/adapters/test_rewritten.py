@@ -19,7 +19,8 @@ import pytest
 from adapters.errors import HistoryRewritten
 from adapters.station import Credentials
 from axis import worker
-from axis.bootstrap import HEAD_FILE, LOG_KEY, open_axis
+from axis.bootstrap.files import LOG_KEY
+from axis.bootstrap.parts import HEAD_FILE, open_axis
 from axis.core.errors import InvalidAct
 from axis.core.events import leaf_hash
 from axis.ledger.seals import HistoryBroken

@@ -23,7 +23,7 @@ from adapters.machine import SystemClock, SystemIds
 from adapters.station import Credentials, Station
 from adapters.vxp import Gateway
 from adapters.vxp_words import ascii_text
-from axis.bootstrap import SystemRandomness
+from axis.bootstrap.system import SystemRandomness
 from axis.core.directory import View
 from axis.core.errors import InvalidAct, NotFound, ServiceUnavailable, SettingsError
 from axis.core.events import EventKind, read_record

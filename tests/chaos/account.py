@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import select
 
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.model import PENDING, DeliveryId
 from axis.ledger import tables as t
 from axis.ledger.count import By, CountFilter

@@ -10,7 +10,7 @@ from time import monotonic
 
 from sqlalchemy import func, select
 
-from axis.bootstrap import Axis
+from axis.bootstrap.parts import Axis
 from axis.core.model import PENDING
 from axis.ledger import tables as t
 from tests.chaos.account import Account

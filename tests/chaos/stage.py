@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from axis.bootstrap import Axis, apply_topology, open_accounts, open_axis
+from axis.bootstrap.broker import apply_topology, open_accounts
+from axis.bootstrap.parts import Axis, open_axis
 from axis.broker import wire
 from axis.core.credentials import Credential
 from axis.core.errors import ServiceUnavailable

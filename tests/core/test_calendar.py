@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from axis.bootstrap import open_calendar
+from axis.bootstrap.files import open_calendar
 from axis.checkup import calendar_finding
 from axis.core.calendar import LONGEST_REST, Calendar, UnknownYear, read_calendar, receipt_due, sending_of
 from axis.core.errors import SettingsError

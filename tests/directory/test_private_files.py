@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from axis.bootstrap import open_axis
+from axis.bootstrap.parts import open_axis
 from axis.core.errors import SettingsError
 from axis.settings import read_settings
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from axis.bootstrap import HEAD_FILE
+from axis.bootstrap.parts import HEAD_FILE
 from tests.e2e.command import ROOT, Ended, axis
 
 pytestmark = pytest.mark.slow

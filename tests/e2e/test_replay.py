@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from axis.bootstrap import open_axis
+from axis.bootstrap.parts import open_axis
 from axis.core.lifecycle import DeliveryStep
 from axis.settings import read_settings
 from tests.e2e.command import Ended, axis

@@ -24,7 +24,7 @@ import pytest
 from adapters.inbox import Inbox
 from adapters.station import Credentials, Station
 from axis.bench.town import Profile, Town, build_town, letters
-from axis.bootstrap import Axis, open_axis
+from axis.bootstrap.parts import Axis, open_axis
 from axis.core.exchange import Answer
 from axis.core.model import SubmissionState
 from axis.settings import read_settings

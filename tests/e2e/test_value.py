@@ -22,7 +22,8 @@ import pytest
 
 from adapters.document import Document
 from adapters.station import Credentials, Station
-from axis.bootstrap import SystemClock, open_axis
+from axis.bootstrap.parts import open_axis
+from axis.bootstrap.system import SystemClock
 from axis.core.credentials import Credential
 from axis.core.events import EventKind
 from axis.core.model import Actor, Channel, DocumentKey, LegalValue, StationId

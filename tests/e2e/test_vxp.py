@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from axis.bootstrap import SystemClock, open_axis
+from axis.bootstrap.parts import open_axis
+from axis.bootstrap.system import SystemClock
 from axis.core.model import Actor, Channel, SignaturePolicy, StationId
 from axis.data import organs_csv
 from axis.demo.letters import status

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from axis.bootstrap import SystemClock, open_axis
+from axis.bootstrap.parts import open_axis
+from axis.bootstrap.system import SystemClock
 from axis.core.model import StationId
 from axis.demo.letters import package
 from axis.edxml.writer import AttachmentSource

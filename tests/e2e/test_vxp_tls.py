@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from axis.bootstrap import SystemClock
+from axis.bootstrap.system import SystemClock
 from tests.adapters.vxp_client import VXPClient, request
 from tests.e2e.test_vxp import _people, _polled, _running, _system
 from tests.e2e.test_vxp_large import SECRET, credentials

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Table, select
 
-from axis.bootstrap import SystemClock
+from axis.bootstrap.system import SystemClock
 from axis.core.directory import Directory
 from axis.core.events import Event, EventKind, read_record
 from axis.core.exchange import Ack, Answer, Consignment, Outcome, StationMessage

@@ -32,8 +32,8 @@ BREAKS = (
     Break(contract="layers", module="axis/broker/topology.py", offence="import axis.ledger.tables"),
     Break(contract="layers", module="axis/ledger/counts.py", offence="import axis.settings"),
     Break(contract="layers", module="axis/ledger/counts.py", offence="import axis.bootstrap"),
-    Break(contract="layers", module="axis/bootstrap.py", offence="import axis.cli"),
-    Break(contract="layers", module="axis/bootstrap.py", offence="import axis.web.wire"),
+    Break(contract="layers", module="axis/bootstrap/parts.py", offence="import axis.cli"),
+    Break(contract="layers", module="axis/bootstrap/parts.py", offence="import axis.web.wire"),
     Break(contract="core", module="axis/core/text.py", offence="import structlog"),
     Break(contract="signing", module="signing/keys.py", offence="import axis.core.model"),
     Break(contract="schemas", module="schemas_xsd/__init__.py", offence="import signing.keys"),
@@ -49,7 +49,7 @@ BREAKS = (
     Break(contract="concrete", module="axis/web/__init__.py", offence="import axis.ledger.store"),
     Break(contract="concrete", module="axis/cli/__init__.py", offence="import axis.broker.topology"),
     Break(contract="drivers", module="axis/web/__init__.py", offence="import sqlalchemy"),
-    Break(contract="demo", module="axis/bootstrap.py", offence="import axis.demo.pki"),
+    Break(contract="demo", module="axis/bootstrap/parts.py", offence="import axis.demo.pki"),
 )
 
 

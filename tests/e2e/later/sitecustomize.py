@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 
-from axis.bootstrap import SystemClock
+from axis.bootstrap.system import SystemClock
 
 _LATER = timedelta(days=int(os.environ["DAYS_LATER"]))
 

@@ -1,48 +1,34 @@
 """
-The one place where parts become an axis: which database, which broker, which keys, which clock.
+An axis from its settings: which database, which keys, which clock.
 
-Everything else takes what it needs as arguments. `open_axis` gives the parts that every process shares; `axis.worker`
-runs them as `up`, `hub` or `web`, and the command line uses them one at a time.
+`open_axis` gives the parts that every process shares; `axis.worker` runs them as `up`, `hub` or `web`, and the command
+line uses them one at a time.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
-from axis.broker.admin import StationUsers
-from axis.broker.connection import BrokerAddress, Link, TLSFiles
-from axis.broker.consumer import Consumer
-from axis.broker.management import Management
-from axis.broker.migration import Migration, Say
-from axis.broker.orphans import Orphaned, orphaned
-from axis.broker.publisher import BrokerPublisher
-from axis.broker.topology import whole_topology
-from axis.broker.undertaker import Undertaker
-from axis.core.calendar import Calendar, read_calendar
+from axis.bootstrap.files import Keys, TrustFiles, check_private_files, open_calendar, open_keys, read_policy
+from axis.bootstrap.system import SystemClock, SystemIds, SystemRandomness
 from axis.core.directory import VXPSystem
 from axis.core.errors import InvalidAct, InvalidQuestion, NotFound, ServiceUnavailable, SettingsError
 from axis.core.events import JSON, Event, EventKind, read_record
-from axis.core.ids import compose
-from axis.core.model import Actor, Channel, EventId
+from axis.core.model import Actor, EventId
 from axis.core.ports import Clock, Ids, NotOurs, StationAccounts
 from axis.core.retry import DELIVERIES, Backoff
 from axis.flow.acts import Acts
 from axis.flow.bells import Bells
 from axis.flow.bury import Gravedigger
-from axis.flow.deadlines import SHIPPED_CALENDAR
 from axis.flow.desk import Desk, DeskLimits
-from axis.flow.dispatch import Dispatcher, Pace, PullKeeper
+from axis.flow.dispatch import PullKeeper
 from axis.flow.expiry import Ending, ExpiryKeeper, endings
 from axis.flow.hold import HoldKeeper, HoldPace
 from axis.flow.judges import AttachmentJudge, KeptLists
@@ -66,7 +52,7 @@ from axis.ledger.evidence import Exported, SQLEvidence
 from axis.ledger.expiry import SQLWarned
 from axis.ledger.figures import SQLFigures
 from axis.ledger.log import SQLLogView
-from axis.ledger.migrate import current, upgrade
+from axis.ledger.migrate import upgrade
 from axis.ledger.organ_changes import SQLOrganPages
 from axis.ledger.outbox import SQLOutbox
 from axis.ledger.people import person_named, read_people
@@ -86,110 +72,19 @@ from axis.ledger.vault import Vault, open_vault
 from axis.outside import Outside
 from axis.settings import ClosedOrgans, Settings
 from signing.certificates import TrustStore
-from signing.errors import MaterialError, SigningError
-from signing.keys import read_private
-from signing.note import Checkpoint, SigningKey, create_key_file, epoch_of, load_key_file
+from signing.errors import SigningError
+from signing.note import Checkpoint, epoch_of
 from signing.pdf import PdfLimits
-from signing.policy import CURRENT_POLICY, Policy
-from signing.receipts import BatchReceiptSigner, TrustedKeys
+from signing.policy import Policy
+from signing.receipts import BatchReceiptSigner
 from signing.skeleton import Limits
 
 log = structlog.get_logger(__name__)
 
-RECEIPT_KEY: Final = "receipts.key"
-LOG_KEY: Final = "log.key"
 VAULT_KEY: Final = "secrets.key"
 """What secrets the axis must say again are sealed under; not one of the signing keys."""
 HEAD_FILE: Final = "head.note"
 """The newest signed head of the log, kept beside the keys: a database from a backup cannot go back on it."""
-
-
-class SystemClock:
-    """Reads the machine's clock: the only thing in the axis that does."""
-
-    def now(self) -> datetime:
-        """The time, aware."""
-        return datetime.now(UTC)  # noqa: TID251 - this is that one place
-
-
-class SystemRandomness:
-    """The operating system's random source."""
-
-    def take(self, size: int) -> bytes:
-        """So many random bytes."""
-        return secrets.token_bytes(size)
-
-
-class SystemIds:
-    """Ids from the operating system's random source."""
-
-    def new(self, at: datetime) -> str:
-        """A fresh id for the moment `at`."""
-        return compose(at=at, randomness=secrets.randbits(80))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Keys:
-    """What the axis signs with. Receipts and checkpoints have separate keys."""
-
-    receipts: SigningKey
-    log: SigningKey
-
-    @property
-    def trusted(self) -> TrustedKeys:
-        """The public halves: what stations and auditors pin."""
-        return TrustedKeys(receipts=(self.receipts.verifier,), log=(self.log.verifier,))
-
-
-def open_keys(folder: Path, *, log_name: str, may_create: bool) -> Keys:
-    """
-    The keys in `folder`; made on the first start of an axis.
-
-    Raises:
-        SettingsError: they are missing and may not be made, or somebody else can read them.
-    """
-    try:
-        if may_create:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Keys(
-            receipts=_key(folder / RECEIPT_KEY, name=f"{log_name}/receipts", may_create=may_create),
-            log=_key(folder / LOG_KEY, name=log_name, may_create=may_create),
-        )
-    except (SigningError, OSError) as problem:
-        raise SettingsError((f"AXIS_KEYS: {problem}",)) from problem
-
-
-def _key(path: Path, *, name: str, may_create: bool) -> SigningKey:
-    if may_create and not path.exists():
-        try:
-            return create_key_file(path, name=name, seed=secrets.token_bytes(32))
-        except MaterialError:
-            # Another process of this axis was quicker.
-            if not path.exists():
-                raise
-    return load_key_file(path)
-
-
-class TrustFiles:
-    """The roots in files, read again when a file changes. A file that cannot be read counts as our fault."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = tuple(paths)
-        self._marks: tuple[tuple[int, int], ...] | None = None
-        self._store: TrustStore | None = None
-
-    def current(self) -> TrustStore | None:
-        """The roots now, or None when there are none that can be read."""
-        try:
-            marks = tuple((found.st_mtime_ns, found.st_size) for found in map(os.stat, self._paths))
-            if marks != self._marks:
-                self._store = TrustStore.from_files(*self._paths)
-                self._marks = marks
-        except (SigningError, OSError) as problem:
-            if self._store is not None or self._marks is None:
-                log.error("trust.unreadable", problem=str(problem)[:200])  # noqa: TRY400 - a person mends a file
-            self._store, self._marks = None, ()
-        return self._store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -610,39 +505,6 @@ async def open_axis(
         yield _wire(settings, ledger=ledger, keys=keys, clock=clock, ids=ids, failures=failures)
 
 
-def open_calendar(settings: Settings) -> Calendar:
-    """
-    The working days that come with the axis, and those of the operator's file.
-
-    Raises:
-        SettingsError: the file cannot be read or makes no sense.
-    """
-    if settings.calendar is None:
-        return SHIPPED_CALENDAR
-    try:
-        return read_calendar(settings.calendar.read_text("utf-8"), base=SHIPPED_CALENDAR)
-    except (OSError, ValueError) as problem:
-        raise SettingsError((f"AXIS_CALENDAR: {settings.calendar}: {problem}",)) from problem
-
-
-def check_private_files(settings: Settings) -> None:
-    """
-    Make sure that nobody but its owner may read a private key of the settings.
-
-    Raises:
-        SettingsError: somebody may, or one cannot be read.
-    """
-    problems = []
-    for name, path in (("AXIS_HTTP_KEY", settings.http_key), ("AXIS_BROKER_KEY", settings.broker_key)):
-        try:
-            if path is not None:
-                read_private(path)
-        except MaterialError as problem:
-            problems.append(f"{name}: {problem}")
-    if problems:
-        raise SettingsError(tuple(problems))
-
-
 def _check_home(settings: Settings, *, may_create: bool) -> None:
     if may_create:
         for folder in (settings.home, settings.blobs):
@@ -663,7 +525,7 @@ def _wire(
     seal = Seal(BatchReceiptSigner(keys.receipts))
     bells = Bells()
     trust = TrustFiles(settings.trust)
-    policy = _policy(settings)
+    policy = read_policy(settings)
     limits = Limits(message_bytes=settings.max_message_bytes)
     revocations = Revocations(
         sources=_sources(settings),
@@ -765,242 +627,9 @@ def _wire(
     )
 
 
-def _policy(settings: Settings) -> Policy:
-    if settings.policy is None:
-        return CURRENT_POLICY
-    try:
-        return Policy.from_file(settings.policy)
-    except MaterialError as problem:
-        raise SettingsError((f"AXIS_POLICY: {problem}",)) from problem
-
-
 def _sources(settings: Settings) -> Sources:
     return Sources(
         files=settings.crl_files,
         lists=tuple(one.reveal() for one in settings.crl_urls),
         responders=tuple(one.reveal() for one in settings.ocsp_urls),
     )
-
-
-def broker_address(settings: Settings) -> BrokerAddress:
-    """
-    Where the broker is and who we are there.
-
-    Raises:
-        SettingsError: no broker is configured.
-    """
-    if settings.is_embedded:
-        raise SettingsError(("AXIS_BROKER_URL: required for this command",))
-    tls = None
-    if settings.broker_ca is not None:
-        tls = TLSFiles(ca=settings.broker_ca, certificate=settings.broker_cert, key=settings.broker_key)
-    return BrokerAddress(
-        urls=tuple(one.reveal() for one in settings.broker_urls),
-        tls=tls,
-        external=settings.broker_external,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerParts:
-    """What a hub does with the broker."""
-
-    publisher: BrokerPublisher
-    consumer: Consumer
-    dispatcher: Dispatcher
-    undertaker: Undertaker
-
-
-@asynccontextmanager
-async def open_broker(axis: Axis) -> AsyncIterator[BrokerParts]:
-    """
-    Everything between an axis and its broker; the hub's exchanges and queues are declared.
-
-    Raises:
-        SettingsError: no broker is configured.
-        TopologyDiffers: run `axis broker plan`.
-        ServiceUnavailable: the broker does not answer.
-    """
-    address = broker_address(axis.settings)
-    async with BrokerPublisher(address, clock=axis.clock) as publisher:
-        await publisher.declare_hub()
-        yield BrokerParts(
-            publisher=publisher,
-            consumer=Consumer(
-                address,
-                desk=axis.desk,
-                publisher=publisher,
-                clock=axis.clock,
-                ids=axis.ids,
-                ignore=axis.desk.ignore,
-                declare_station=publisher.declare_station,
-            ),
-            dispatcher=Dispatcher(
-                ledger=axis.ledger,
-                outbox=axis.outbox,
-                blobs=axis.blobs,
-                publisher=publisher,
-                declare=publisher.declare_station,
-                depth=publisher.depth,
-                directories=axis.directories,
-                clock=axis.clock,
-                ids=axis.ids,
-                bells=axis.bells,
-                pace=Pace(unsettled=timedelta(seconds=axis.settings.reoffer_seconds)),
-            ),
-            undertaker=Undertaker(address, bury=axis.gravedigger.bury, clock=axis.clock),
-        )
-
-
-@asynccontextmanager
-async def open_accounts(settings: Settings) -> AsyncIterator[StationAccounts | None]:
-    """
-    The stations' users at the broker; None for an embedded axis, which has no broker.
-
-    Raises:
-        SettingsError: there is a broker, and its management interface is not configured.
-    """
-    if settings.is_embedded:
-        yield None
-        return
-    own_user = unquote(urlsplit(settings.broker_urls[0].reveal()).username or "")
-    async with _management(settings) as management:
-        yield StationUsers(management, reserved=(own_user,) if own_user else ())
-
-
-@asynccontextmanager
-async def _management(settings: Settings) -> AsyncIterator[Management]:
-    if settings.broker_management_url is None:
-        raise SettingsError(("AXIS_BROKER_MANAGEMENT_URL: required for this command",))
-    path = urlsplit(settings.broker_urls[0].reveal()).path
-    async with Management(
-        settings.broker_management_url.reveal(),
-        vhost=unquote(path.removeprefix("/")) or "/",
-        ca=settings.broker_ca,
-    ) as management:
-        yield management
-
-
-# --- looking, for `axis doctor` ---------------------------------------------------------------------------------
-
-
-async def look_at_database(settings: Settings) -> tuple[str | None, str | None]:
-    """
-    The revision the database has, and the one this version needs.
-
-    Raises:
-        ServiceUnavailable: it does not answer.
-    """
-    if not settings.is_postgresql and not settings.home.is_dir():
-        return None, "?"
-    engine = open_engine(settings.database_url.reveal(), pool_size=1)
-    try:
-        with as_unavailable():
-            return await current(engine)
-    finally:
-        await engine.dispose()
-
-
-async def look_at_durability(settings: Settings) -> str | None:
-    """
-    Why a commit of this database could be lost, or None when it cannot.
-
-    Raises:
-        ServiceUnavailable: it does not answer.
-    """
-    if not settings.is_postgresql:
-        return None
-    engine = open_engine(settings.database_url.reveal(), pool_size=1)
-    try:
-        with as_unavailable():
-            async with engine.connect() as connection:
-                values = {
-                    name: str((await connection.execute(text(f"SHOW {name}"))).scalar())
-                    for name in (
-                        "fsync",
-                        "full_page_writes",
-                        "synchronous_commit",
-                        "synchronous_standby_names",
-                    )
-                }
-                replicas = await connection.execute(text("SELECT count(*) FROM pg_stat_replication"))
-                has_replicas = bool(replicas.scalar())
-    finally:
-        await engine.dispose()
-    for name in ("fsync", "full_page_writes"):
-        if values[name] != "on":
-            return f"{name} = {values[name]}"
-    if values["synchronous_commit"] not in {"on", "remote_apply", "remote_write"}:
-        return f"synchronous_commit = {values['synchronous_commit']}"
-    if has_replicas and not values["synchronous_standby_names"]:
-        return "replicas, and synchronous_standby_names is empty"
-    return None
-
-
-async def look_at_broker(settings: Settings) -> str:
-    """
-    Log in and tell the broker's version.
-
-    Raises:
-        ServiceUnavailable: it does not answer.
-    """
-    link = Link(broker_address(settings), name="axis doctor")
-    try:
-        await (await link.open_channel()).close()
-        return link.version
-    finally:
-        await link.close()
-
-
-async def look_for_orphans(settings: Settings) -> list[Orphaned]:
-    """
-    Queues whose messages lie with a consumer that is gone.
-
-    Raises:
-        SettingsError: broker or management interface is not configured.
-        ServiceUnavailable: it does not answer.
-        ManagementRefused: its user may not look.
-    """
-    async with _management(settings) as management:
-        return await orphaned(management)
-
-
-# --- the broker's topology, for `axis broker` -------------------------------------------------------------------
-
-
-async def plan_topology(settings: Settings, *, say: Say) -> list[dict[str, str]]:
-    """
-    What differs between the broker and this version's topology; empty when nothing does.
-
-    Raises:
-        SettingsError: broker or management interface is not configured.
-        ServiceUnavailable: one of them does not answer.
-    """
-    async with _migration(settings) as migration:
-        return [one.row(say) for one in await migration.plan()]
-
-
-async def apply_topology(
-    settings: Settings, *, progress: Callable[[str], None], say: Say
-) -> list[dict[str, str]]:
-    """
-    Bring the broker to this version's topology without losing a message; returns what differed.
-
-    Raises:
-        SettingsError: broker or management interface is not configured.
-        MoveBlocked: a client has messages in hand and does not acknowledge them.
-        ServiceUnavailable: one of them does not answer.
-    """
-    async with _migration(settings) as migration:
-        return [one.row(say) for one in await migration.apply(progress=progress, say=say)]
-
-
-@asynccontextmanager
-async def _migration(settings: Settings) -> AsyncIterator[Migration]:
-    address = broker_address(settings)
-    async with open_axis(settings) as axis, _management(settings) as management:
-        stations = (await axis.directories.current()).stations.values()
-        topology = whole_topology(
-            (one.id, one.secret) for one in stations if one.channel is Channel.AMQP and one.secret
-        )
-        yield Migration(management, address, topology=topology, randomness=SystemRandomness())
