@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from yarl import URL
 
-import adapters.over_amqp
+import adapters.amqp_link
 import axis.broker.connection
 from adapters.errors import NotAnswered
 from axis.broker.connection import BrokerAddress, Link
@@ -51,8 +51,8 @@ async def test_a_hub_tries_again(leaving: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_station_tries_again(leaving: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters.over_amqp, "_Transport", Late)
-    link = adapters.over_amqp.Link(leaving, tls=None, connect_seconds=5)
+    monkeypatch.setattr(adapters.amqp_link, "_Transport", Late)
+    link = adapters.amqp_link.Link(leaving, tls=None, connect_seconds=5)
 
     with pytest.raises(NotAnswered):
         await link.open_channel(confirms=True)
