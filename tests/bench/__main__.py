@@ -64,7 +64,7 @@ def _write_page(servers: Callable[[], list[str]], *, scale: str) -> int:
     results: list[dict[str, Any]] = []
     runs = (
         servers(),
-        [*servers(), "--hubs", "2", "--profile", "100KBx3", "--no-latency"],
+        [*servers(), "--hubs", "2", "--hubs", "4", "--profile", "100KBx3", "--no-latency"],
         ["--profile", "10KBx3", "--profile", "100KBx3"],
     )
     with tempfile.TemporaryDirectory() as folder:
